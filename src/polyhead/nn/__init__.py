@@ -1,0 +1,25 @@
+"""The architecture. Reading order: model, stack, block, attention; then one file per axis:
+position, pattern, heads, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
+
+from .at import At
+from .attend import Backend
+from .attention import AttentionSpec
+from .block import BlockSpec, DropoutSpec
+from .cache import Cache
+from .embedding import EmbeddingSpec
+from .ffn import GatedSpec, PlainSpec
+from .head import HeadSpec
+from .heads import GroupedSpec
+from .init import NormalInit, XavierInit, ZeroOutInit
+from .model import ModelSpec, Transformer
+from .moe import ExpertsSpec
+from .norm import BatchNormSpec, DyTSpec, LayerNormSpec, NoNormSpec, RMSNormSpec
+from .pattern import And, Causal, Document, Full, Or, Prefix, Window
+from .position import AlibiSpec, BucketsSpec, LearnedSpec, NoPosition, RotarySpec, SinusoidalSpec
+from .residual import DeepNorm, LayerScale, NoGain, ResidualSpec, ReZero
+from .sharing import Cycle, Groups, NoSharing
+from .spec import Counts, Spec
+from .stack import StackSpec
+from .tokens import Batch, Tokens
+
+__all__ = [name for name in dir() if name[0].isupper()]

@@ -1,0 +1,249 @@
+"""The only softmax over scores in the package, and the only place where a pattern becomes a mask, a flag or blocks.
+
+    lower(…)   once per call and block kind: which backend, which flag or mask, and why
+    attend(…)  once per layer: softmax(q·kᵀ·scale [capped] + bias, where allowed)·v   (Vaswani et al. 2017, eq. 1)
+
+Backends: reference (plain products, every feature), sdpa (torch's fused kernel), banded (windows as blocks of plain
+products, linear in length, with a backward), flex (flex_attention; forward only on CPU). Shapes: q (B, h, T, d),
+k (B, kv, S, d), v (B, kv, S, dv) with kv dividing h; T queries, S keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .at import At
+from .pattern import Causal, Full, Pattern, allowed
+
+Backend = Literal["auto", "reference", "sdpa", "banded", "flex"]
+BiasFn = Callable[[Tensor, At, At], Tensor]  # (head, q rows, k cols) → added to the scores
+BAND_FACTOR = 4  # auto takes banded once the keys are this many times the band
+
+
+class Lowered(NamedTuple):
+    """What `attend` needs to know about who sees whom; `why` is for people."""
+
+    path: str
+    causal: bool = False
+    mask: Tensor | None = None  # bool, or float scores to add with −inf where forbidden
+    block: int = 0  # banded: tokens per block
+    sides: tuple[int, int] = (0, 0)  # banded: blocks looked at before and after
+    flex: tuple | None = None
+    why: str = ""
+
+
+def lower(
+    pattern: Pattern,
+    q: At,
+    k: At,
+    *,
+    heads: int,
+    fresh: bool,
+    packed: bool,
+    dtype: torch.dtype,
+    bias: BiasFn | None = None,
+    softcap: float | None = None,
+    backend: Backend = "auto",
+) -> Lowered:
+    """Decide how to attend. fresh: the keys are the queries themselves; packed: keys are consecutive, none missing."""
+    n = k.pos.shape[1]
+    pattern = pattern.simplify(q, n if fresh else None)
+    plain = not (q.padded or k.padded) and bias is None
+    path = _choose(pattern, q, n, fresh, softcap, backend)
+    if path == "banded":
+        return _lower_banded(pattern, q, heads, dtype, bias)
+    if path == "flex":
+        return _lower_flex(pattern, q, k, heads, bias)
+    if plain and isinstance(pattern, Full):
+        return Lowered(path, why="everything is visible: no mask")
+    if plain and fresh and isinstance(pattern, Causal):
+        return Lowered(path, causal=True, why="causal over the queries themselves: a flag, no mask")
+    if plain and packed and q.pos.shape[1] == 1 and pattern.covers(n):
+        return Lowered(path, why="one query that sees all its keys: no mask")
+    mask = allowed(pattern, q, k)
+    if bias is not None:
+        mask = _with_bias(mask, bias, heads, q, k, dtype)
+    return Lowered(path, mask=mask, why="a mask built once for all layers of this kind")
+
+
+def _choose(pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None, backend: Backend) -> str:
+    reach = pattern.reach()
+    bounded = None not in reach
+    if backend == "sdpa" and softcap is not None:
+        raise ValueError("sdpa cannot cap scores: use backend reference or flex, or softcap null")
+    if backend == "banded" and not (bounded and fresh):
+        backend = "auto"  # a cached step or an unbounded kind of the same model: the band does not apply
+    if backend != "auto":
+        return backend
+    if softcap is not None:
+        return "reference"
+    if fresh and bounded and n >= BAND_FACTOR * (sum(reach) + 1):
+        return "banded"
+    return "sdpa"
+
+
+def _with_bias(mask: Tensor, bias: BiasFn, heads: int, q: At, k: At, dtype: torch.dtype) -> Tensor:
+    head = torch.arange(heads, device=mask.device).view(1, heads, 1, 1)
+    return bias(head, q.rows(), k.cols()).to(dtype).masked_fill(~mask, float("-inf"))
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lowered: Lowered,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """(B, h, T, dv). dropout is the probability in force now (0 outside training), on attention weights."""
+    if lowered.path == "flex":
+        return _flex(q, k, v, lowered, scale, softcap, dropout)
+    if lowered.path == "banded":
+        return _banded(q, k, v, lowered, scale, softcap, dropout)
+    if lowered.path == "reference":
+        return _reference(q, k, v, lowered, scale, softcap, dropout)
+    return _sdpa(q, k, v, lowered, scale, dropout)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, dropout: float) -> Tensor:
+    grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, lowered.mask, dropout, lowered.causal, scale=scale, enable_gqa=grouped
+    )
+
+
+def _reference(
+    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
+) -> Tensor:
+    """Equation 1 as written; statistics in fp32; a row that may see nothing gives zeros."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = (t if groups == 1 else t.repeat_interleave(groups, 1) for t in (k, v))
+    scores = (q * scale) @ k.transpose(-1, -2)
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    mask = lowered.mask
+    if lowered.causal:
+        mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    if mask is not None and mask.dtype != torch.bool:
+        scores, mask = scores + mask.masked_fill(mask == float("-inf"), 0.0), mask != float("-inf")
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    if mask is not None:
+        weights = weights * mask
+    return F.dropout(weights.to(v.dtype), dropout) @ v
+
+
+# ---------------------------------------------------------------- banded: windows as blocks
+
+
+def _lower_banded(pattern: Pattern, q: At, heads: int, dtype: torch.dtype, bias: BiasFn | None) -> Lowered:
+    """Cut T into blocks of b ≥ the window; block i looks at its neighbours only. Blocks become rows of the batch."""
+    back, ahead = pattern.reach()
+    block = max(16, back, ahead)
+    sides = (-(-back // block), -(-ahead // block))
+    rows = q._replace(padded=True).map(lambda t: _blocks(t, block, -1 if t.dtype != torch.bool else False))
+    keys = rows.map(lambda t: _neighbours(t, *sides, -1 if t.dtype != torch.bool else False))
+    flat = (At(*(None if t is None else t.flatten(0, 1) for t in at[:3]), True) for at in (rows, keys))
+    rows, keys = flat
+    mask = allowed(pattern, rows, keys)
+    if bias is not None:
+        mask = _with_bias(mask, bias, heads, rows, keys, dtype)
+    return Lowered("banded", mask=mask, block=block, sides=sides, why=f"window in blocks of {block}: linear in length")
+
+
+def _blocks(t: Tensor, block: int, fill: float) -> Tensor:
+    """(B, T, …) → (B, n, block, …), the end filled up."""
+    short = -t.shape[1] % block
+    if short:
+        t = torch.cat([t, t.new_full((t.shape[0], short, *t.shape[2:]), fill)], 1)
+    return t.unflatten(1, (-1, block))
+
+
+def _neighbours(t: Tensor, before: int, after: int, fill: float) -> Tensor:
+    """(B, n, b, …) → (B, n, (before + 1 + after)·b, …): each block with its neighbours."""
+    edge = [t.new_full((t.shape[0], m, *t.shape[2:]), fill) for m in (before, after)]
+    wide = torch.cat([edge[0], t, edge[1]], 1)
+    return torch.cat([wide[:, i : i + t.shape[1]] for i in range(before + 1 + after)], 2)
+
+
+def _banded(
+    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
+) -> Tensor:
+    batch, length = q.shape[0], q.shape[2]
+    q, k, v = (_blocks(t.transpose(1, 2), lowered.block, 0.0) for t in (q, k, v))  # (B, n, b, heads, d)
+    k, v = (_neighbours(t, *lowered.sides, 0.0) for t in (k, v))
+    q, k, v = (t.flatten(0, 1).transpose(1, 2) for t in (q, k, v))
+    mask = lowered.mask
+    if mask.shape[0] != q.shape[0]:  # one row of coordinates serves the whole batch
+        mask = mask.expand(mask.shape[0], *mask.shape[1:]).repeat(batch, 1, 1, 1)
+    inner = lowered._replace(mask=mask)
+    if softcap is None:
+        out = _sdpa(q, k, v, inner, scale, dropout)
+    else:
+        out = _reference(q, k, v, inner, scale, softcap, dropout)
+    return out.transpose(1, 2).unflatten(0, (batch, -1)).flatten(1, 2)[:, :length].transpose(1, 2)
+
+
+# ---------------------------------------------------------------- flex
+
+
+def _lower_flex(pattern: Pattern, q: At, k: At, heads: int, bias: BiasFn | None) -> Lowered:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def at(b: Tensor, i: Tensor, where: At) -> At:
+        row = b if where.pos.shape[0] > 1 else 0
+        return where.map(lambda t: t[row if t.shape[0] > 1 else 0, i])
+
+    def mask_mod(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        rows, cols = at(b, i, q), at(b, j, k)
+        return pattern.allows(rows, cols) & (cols.pos >= 0) & (rows.pos >= 0)
+
+    def score_bias(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return score + bias(h, at(b, i, q), at(b, j, k))
+
+    batch = max(q.pos.shape[0], k.pos.shape[0], *(t.shape[0] for t in (*q[:3], *k[:3]) if t is not None))
+    size = (q.pos.shape[1], k.pos.shape[1])
+    mask = create_block_mask(mask_mod, batch if batch > 1 else None, None, *size, device=str(q.pos.device))
+    return Lowered("flex", flex=(mask, None if bias is None else score_bias), why="flex_attention with a block mask")
+
+
+def _flex(
+    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
+) -> Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    if dropout:
+        raise ValueError("flex has no dropout on attention weights: use backend sdpa, or dropout.attention 0")
+    if q.device.type == "cpu" and torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
+        raise ValueError("flex has no backward on CPU: train with backend auto, sdpa, banded or reference")
+    mask, bias = lowered.flex
+
+    def score_mod(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        if softcap is not None:
+            score = softcap * torch.tanh(score / softcap)
+        return score if bias is None else bias(score, b, h, i, j)
+
+    modify = score_mod if softcap is not None or bias is not None else None
+    run = flex_attention if q.device.type == "cpu" else _compiled_flex()
+    return run(q, k, v, score_mod=modify, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+
+
+_compiled: list[Callable] = []
+
+
+def _compiled_flex() -> Callable:
+    """Compiled once per process: uncompiled flex_attention materialises all scores."""
+    if not _compiled:
+        from torch.nn.attention.flex_attention import flex_attention
+
+        _compiled.append(torch.compile(flex_attention, dynamic=True))
+    return _compiled[0]

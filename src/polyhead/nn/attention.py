@@ -1,0 +1,88 @@
+"""Attention: project → rotate → cache → attend → output. No variants in here: they are the axes' business."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from .at import At
+from .attend import Lowered, attend
+from .cache import Plan, Store
+from .heads import Entry, Heads, Turn
+from .pattern import Full, Pattern, causal_only
+from .position import AlibiSpec, BucketsSpec, NoPosition, Relative, RotarySpec
+from .spec import Spec
+
+
+class AttentionSpec(Spec):
+    """Which heads, who sees whom, and which position inside the scores."""
+
+    heads: Heads
+    pattern: Pattern = Full()
+    position: Relative = NoPosition()
+
+    @model_validator(mode="after")
+    def _rotary_fits(self) -> AttentionSpec:
+        dim = self.heads.head_dim
+        if isinstance(self.position, RotarySpec) and dim is not None and (self.position.dim or dim) > dim:
+            raise ValueError(f"rotary dim must be at most head_dim {dim}: got {self.position.dim}")
+        return self
+
+    @model_validator(mode="after")
+    def _buckets_fit(self) -> AttentionSpec:
+        if isinstance(self.position, BucketsSpec) and self.position.two_sided and causal_only(self.pattern):
+            raise ValueError("two-sided buckets under a causal pattern never use half their rows: set two_sided false")
+        return self
+
+    @property
+    def biased(self) -> bool:
+        return isinstance(self.position, AlibiSpec | BucketsSpec)
+
+
+class View(NamedTuple):
+    """What all layers of one kind share in one call."""
+
+    q: At
+    lowered: Lowered
+    turn: Turn
+    plan: Plan | None = None  # None = no cache
+    valid: Tensor | None = None  # (B|1, T) bool of real tokens, None = all
+
+
+class First(NamedTuple):
+    """What the first layer leaves for later ones: its input x₀ and its values, for value and x₀ residuals."""
+
+    x: Tensor
+    v: Tensor | None = None
+
+
+class Attention(nn.Module):
+    """Self-attention, or cross-attention over a memory's entry."""
+
+    def __init__(self, spec: AttentionSpec, width: int, dropout: float = 0.0, value_residual: bool = False) -> None:
+        super().__init__()
+        self.heads = spec.heads.build(width)
+        self.dropout = dropout
+        self.value_mix = nn.Parameter(torch.zeros(1)) if value_residual else None
+
+    def forward(
+        self, x: Tensor, view: View, store: Store | None = None, memory: Entry | None = None, first: Any = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D) → (B, T, D), and the values of this call's tokens (None under cross-attention)."""
+        heads, values = self.heads, None
+        if memory is not None:
+            q, entry = heads.query(x, view.turn), memory
+        else:
+            q, entry = heads.project(x, view.turn)
+            values = entry[-1]
+            if self.value_mix is not None and first is not None and first.v is not None:
+                entry = (*entry[:-1], values + self.value_mix * first.v)
+            if store is not None:
+                entry = store.update(entry, view.plan)
+        q, k, v = heads.expand(q, entry)
+        dropout = self.dropout if self.training else 0.0
+        o = attend(q, k, v, view.lowered, scale=heads.scale, softcap=heads.softcap, dropout=dropout)
+        return heads.output(o), values

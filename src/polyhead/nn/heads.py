@@ -1,0 +1,143 @@
+"""AXIS heads: how queries, keys and values are made from x, and what of them the cache keeps.
+
+Contract of a choice (turn: the position's rotation; identity for cross-attention)
+    project(x, turn) -> q, entry      query(x, turn) -> q      entry(src, turn) -> entry
+    shapes() -> ((heads, width), …)   what one token's entry occupies in the cache
+    expand(q, entry) -> q, k, v       output(o) -> (B, T, D)
+Shapes: x (B, T, D); q (B, h, T, d); an entry is a tuple of (B, n_i, T, d_i).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .norm import Norm
+from .spec import Spec, linear_params
+
+Turn = Callable[[Tensor], Tensor]
+Entry = tuple[Tensor, ...]
+
+
+class GroupedSpec(Spec):
+    """h query heads share kv key/value heads: kv = h is multi-head (Vaswani et al. 2017 §3.2.2), kv = 1 multi-query
+    (Shazeer 2019, arXiv 1911.02150), between them grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245).
+
+    bias: which of q, k, v, o have one, as letters. qk_norm normalises queries and keys before rotation, per head or
+    over all heads at once. scale None is head_dim^−½. softcap c bounds scores by c·tanh(s/c) (Gemma 2).
+    """
+
+    kind: Literal["grouped"] = "grouped"
+    heads: int = Field(gt=0)
+    kv_heads: int | None = Field(None, gt=0, description="None = heads")
+    head_dim: int | None = Field(None, gt=0, description="None = width / heads")
+    bias: str = Field("", pattern="^q?k?v?o?$")
+    qk_norm: Norm | None = None
+    qk_norm_over: Literal["head", "all"] = "head"
+    scale: float | None = Field(None, gt=0)
+    softcap: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _groups(self) -> GroupedSpec:
+        if self.heads % self.kv:
+            raise ValueError(f"kv_heads must divide heads: got {self.heads} heads and {self.kv} kv_heads")
+        return self
+
+    @property
+    def kv(self) -> int:
+        return self.kv_heads or self.heads
+
+    def dim(self, width: int) -> int:
+        if self.head_dim is None and width % self.heads:
+            raise ValueError(
+                f"heads must divide the width: got width {width} and {self.heads} heads; "
+                f"change heads to a divisor of {width}, or give head_dim"
+            )
+        return self.head_dim or width // self.heads
+
+    def norm_widths(self, width: int) -> tuple[int, int]:
+        d = self.dim(width)
+        return (d, d) if self.qk_norm_over == "head" else (self.heads * d, self.kv * d)
+
+    def params(self, width: int) -> int:
+        d = self.dim(width)
+        sizes = {"q": (width, self.heads * d), "k": (width, self.kv * d), "v": (width, self.kv * d)}
+        sizes["o"] = (self.heads * d, width)
+        norms = sum(self.qk_norm.params(w) for w in self.norm_widths(width)) if self.qk_norm else 0
+        return sum(linear_params(*size, name in self.bias) for name, size in sizes.items()) + norms
+
+    def flops(self, width: int, queries: int, keys: int) -> int:
+        """Projections of `queries` tokens (q, o) and `keys` tokens (k, v)."""
+        d = self.dim(width)
+        return 4 * queries * width * self.heads * d + 4 * keys * width * self.kv * d
+
+    def score_flops(self, width: int, pairs: int) -> int:
+        """q·k and weights·v over `pairs` (query, key) pairs."""
+        return 4 * pairs * self.heads * self.dim(width)
+
+    def build(self, width: int) -> Grouped:
+        return Grouped(self, width)
+
+
+class Grouped(nn.Module):
+    def __init__(self, spec: GroupedSpec, width: int) -> None:
+        super().__init__()
+        self.heads, self.kv, self.dim = spec.heads, spec.kv, spec.dim(width)
+        self.scale = spec.scale if spec.scale is not None else self.dim**-0.5
+        self.softcap, self.norm_over = spec.softcap, spec.qk_norm_over
+        self.q = nn.Linear(width, self.heads * self.dim, bias="q" in spec.bias)
+        self.k = nn.Linear(width, self.kv * self.dim, bias="k" in spec.bias)
+        self.v = nn.Linear(width, self.kv * self.dim, bias="v" in spec.bias)
+        self.o = nn.Linear(self.heads * self.dim, width, bias="o" in spec.bias)
+        widths = spec.norm_widths(width)
+        self.q_norm, self.k_norm = (spec.qk_norm.build(w) if spec.qk_norm else None for w in widths)
+        self.qkv: nn.Linear | None = None  # set by fuse(): one product at inference
+
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        return ((self.kv, self.dim), (self.kv, self.dim))
+
+    def project(self, x: Tensor, turn: Turn) -> tuple[Tensor, Entry]:
+        if self.qkv is None:
+            return self.query(x, turn), self.entry(x, turn)
+        q, k, v = self.qkv(x).split([n * self.dim for n in (self.heads, self.kv, self.kv)], -1)
+        return turn(self._split(q, self.q_norm)), (turn(self._split(k, self.k_norm)), self._split(v))
+
+    def query(self, x: Tensor, turn: Turn) -> Tensor:
+        return turn(self._split(self.q(x), self.q_norm))
+
+    def entry(self, src: Tensor, turn: Turn) -> Entry:
+        return turn(self._split(self.k(src), self.k_norm)), self._split(self.v(src))
+
+    def _split(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """(B, T, n·d) → (B, n, T, d), normalised per head or over all heads on the way."""
+        if norm is not None and self.norm_over == "all":
+            x = norm(x)
+        x = x.unflatten(-1, (-1, self.dim)).transpose(1, 2)
+        return norm(x) if norm is not None and self.norm_over == "head" else x
+
+    def expand(self, q: Tensor, entry: Entry) -> tuple[Tensor, Tensor, Tensor]:
+        return q, *entry
+
+    def output(self, o: Tensor) -> Tensor:
+        return self.o(o.transpose(1, 2).flatten(2))
+
+
+def fuse_linears(parts: list[nn.Linear]) -> nn.Linear:
+    """One Linear whose output is that of the parts side by side. Inference only: the parts give up their weights."""
+    first = parts[0]
+    bias = any(p.bias is not None for p in parts)
+    with torch.device("meta"):
+        fused = nn.Linear(first.in_features, sum(p.out_features for p in parts), bias=bias)
+    weight = torch.cat([p.weight.detach() for p in parts])
+    fused.weight = nn.Parameter(weight, requires_grad=False)
+    if bias:
+        rows = [p.bias.detach() if p.bias is not None else p.weight.new_zeros(p.out_features) for p in parts]
+        fused.bias = nn.Parameter(torch.cat(rows), requires_grad=False)
+    return fused
+
+
+Heads = GroupedSpec  # one choice so far; the latent (MLA) choice joins here as a discriminated union

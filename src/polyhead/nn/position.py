@@ -1,0 +1,364 @@
+"""AXIS position: how a token knows where it is.
+
+Contract of a choice (identity, or nothing, by default)
+    embed(x, pos)                 x (B, T, D) with the position added; absolute choices, used by the embedding
+    prepare(q, length)            a table made once per call; length = the longest position + 1 the call may reach
+    rotate(x, table)              x (B, n, T, d) with queries or keys rotated
+    bias(table, head, q, k)       a term added to the scores, elementwise in head (1, h, 1, 1) and coordinates
+Angles, slopes and buckets are computed in fp32 whatever the model's dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .at import At
+from .spec import Spec
+
+
+class Position(nn.Module):
+    """The contract with every hook doing nothing."""
+
+    biased = False
+    fixed_length = False  # True: the table depends on `length`, so a cached run must fix it at its start
+
+    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
+        return x
+
+    def prepare(self, q: At, length: int) -> Any:
+        return None
+
+    def rotate(self, x: Tensor, table: Any) -> Tensor:
+        return x
+
+    def bias(self, table: Any, head: Tensor, q: At, k: At) -> Tensor | None:
+        return None
+
+
+class NoPosition(Spec):
+    """None at all; a causal decoder can still tell positions apart (Haviv et al. 2022, arXiv 2203.16634)."""
+
+    kind: Literal["none"] = "none"
+
+    def params(self, width: int, heads: int) -> int:
+        return 0
+
+    def build(self, width: int, heads: int) -> Position:
+        return Position()
+
+
+# ---------------------------------------------------------------- absolute: added to the embedding
+
+
+class LearnedSpec(Spec):
+    """A learned vector per position (BERT, GPT-2). The row is pos + offset; OPT and RoBERTa start at 2 (a padded token,
+    pos −1, reads row offset − 1 or 0)."""
+
+    kind: Literal["learned"] = "learned"
+    length: int = Field(gt=0, description="positions the table holds, offset not counted")
+    offset: int = Field(0, ge=0)
+
+    def params(self, width: int, heads: int) -> int:
+        return (self.length + self.offset) * width
+
+    def build(self, width: int, heads: int) -> Learned:
+        return Learned(self, width)
+
+
+class Learned(Position):
+    def __init__(self, spec: LearnedSpec, width: int) -> None:
+        super().__init__()
+        self.offset = spec.offset
+        self.weight = nn.Parameter(torch.empty(spec.length + spec.offset, width))
+
+    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
+        return x + nn.functional.embedding((pos + self.offset).clamp(min=0), self.weight)
+
+
+class SinusoidalSpec(Spec):
+    """sin and cos of pos / 10000^(2i/d) (Vaswani et al. 2017 §3.5).
+
+    layout "pairs" interleaves sin, cos as the paper writes it; "halves" puts all sines first (tensor2tensor, Marian).
+    step "half-1" spaces the frequencies by d/2 − 1, as tensor2tensor and fairseq do.
+    """
+
+    kind: Literal["sinusoidal"] = "sinusoidal"
+    layout: Literal["pairs", "halves"] = "pairs"
+    step: Literal["half", "half-1"] = "half"
+    base: float = Field(10000.0, gt=1)
+
+    def params(self, width: int, heads: int) -> int:
+        return 0
+
+    def build(self, width: int, heads: int) -> Sinusoidal:
+        return Sinusoidal(self, width)
+
+
+class Sinusoidal(Position):
+    def __init__(self, spec: SinusoidalSpec, width: int) -> None:
+        super().__init__()
+        self.spec, self.half = spec, (width + 1) // 2
+
+    def table(self, pos: Tensor, width: int) -> Tensor:
+        """pos (B|1, T) → (B|1, T, width) fp32; odd widths drop the last cosine."""
+        steps = self.half if self.spec.step == "half" else max(self.half - 1, 1)
+        span = width / 2 if self.spec.step == "half" and width % 2 else steps
+        index = torch.arange(self.half, device=pos.device, dtype=torch.float32)
+        angle = pos.clamp(min=0).float().unsqueeze(-1) * torch.exp(index * (-math.log(self.spec.base) / span))
+        if self.spec.layout == "pairs":
+            return torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)[..., :width]
+        return torch.cat([angle.sin(), angle.cos()[..., : width - self.half]], -1)
+
+    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
+        return x + self.table(pos, x.shape[-1]).to(x.dtype)
+
+
+# ---------------------------------------------------------------- relative: inside attention
+
+
+class Linear(Spec):
+    """Position interpolation: every angle divided by factor (Chen et al. 2023, arXiv 2306.15595, eq. 4)."""
+
+    kind: Literal["linear"] = "linear"
+    factor: float = Field(gt=0)
+
+
+class Dynamic(Spec):
+    """Dynamic NTK: the base grows with the length once it passes `original`: θ·(f·T/M − (f − 1))^(r/(r−2))."""
+
+    kind: Literal["dynamic"] = "dynamic"
+    factor: float = Field(gt=0)
+    original: int = Field(gt=0)
+
+
+class Llama3(Spec):
+    """Long wavelengths divided by factor, short ones kept, a ramp between (Llama 3.1, arXiv 2407.21783 §3.4.3)."""
+
+    kind: Literal["llama3"] = "llama3"
+    factor: float = Field(gt=0)
+    original: int = Field(gt=0)
+    low: float = Field(1.0, gt=0)
+    high: float = Field(4.0, gt=0)
+
+
+class Yarn(Spec):
+    """Interpolation by parts and a temperature on the scores (Peng et al. 2023, arXiv 2309.00071, eq. 13–15).
+
+    attention is the resolved factor on cos and sin; None takes the paper's 0.1·ln(factor) + 1.
+    """
+
+    kind: Literal["yarn"] = "yarn"
+    factor: float = Field(gt=0)
+    original: int = Field(gt=0)
+    fast: float = Field(32.0, gt=0)
+    slow: float = Field(1.0, gt=0)
+    truncate: bool = True
+    attention: float | None = None
+
+
+class LongRope(Spec):
+    """A factor per frequency, one list for calls within `original`, one beyond (Ding et al. 2024, arXiv 2402.13753)."""
+
+    kind: Literal["longrope"] = "longrope"
+    original: int = Field(gt=0)
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    attention: float = 1.0
+
+
+Scaling = Annotated[Linear | Dynamic | Llama3 | Yarn | LongRope, Field(discriminator="kind")]
+
+
+class RotarySpec(Spec):
+    """RoPE: pairs of query and key features turn by pos·θ^(−2k/r) (Su et al. 2021, arXiv 2104.09864, eq. 34).
+
+    dim is the number of rotated features r, the first of each head (None = all of head_dim). interleaved pairs
+    (2k, 2k+1) as the paper writes it; otherwise (k, k + r/2), "rotate half".
+    """
+
+    kind: Literal["rotary"] = "rotary"
+    dim: int | None = Field(None, gt=0)
+    theta: float = Field(10000.0, gt=0)
+    interleaved: bool = False
+    scaling: Scaling | None = None
+
+    @model_validator(mode="after")
+    def _even(self) -> RotarySpec:
+        if self.dim is not None and self.dim % 2:
+            raise ValueError(f"rotary dim must be even: got {self.dim}")
+        if isinstance(self.scaling, LongRope) and self.dim is not None:
+            sizes = len(self.scaling.short), len(self.scaling.long)
+            if sizes != (self.dim // 2,) * 2:
+                raise ValueError(f"longrope needs {self.dim // 2} factors in short and in long: got {sizes}")
+        return self
+
+    def params(self, width: int, heads: int) -> int:
+        return 0
+
+    def build(self, width: int, heads: int) -> Rotary:
+        return Rotary(self)
+
+
+def rotary_frequencies(spec: RotarySpec, dim: int, length: int) -> tuple[Tensor, float]:
+    """(inverse frequencies (dim/2,) fp32, factor on cos and sin) after scaling; formulas in each scaling's source."""
+    k = torch.arange(0, dim, 2, dtype=torch.float32)
+    inv, s = spec.theta ** (-k / dim), spec.scaling
+    if s is None:
+        return inv, 1.0
+    if isinstance(s, Linear):
+        return inv / s.factor, 1.0
+    if isinstance(s, Dynamic):
+        stretch = s.factor * max(length, s.original) / s.original - (s.factor - 1)
+        return (spec.theta * stretch ** (dim / (dim - 2))) ** (-k / dim), 1.0
+    if isinstance(s, Llama3):
+        t = ((s.original * inv / (2 * math.pi) - s.low) / (s.high - s.low)).clamp(0, 1)
+        return (1 - t) * inv / s.factor + t * inv, 1.0
+    if isinstance(s, Yarn):
+        ramp = _yarn_ramp(s, dim, spec.theta)
+        attention = s.attention if s.attention is not None else 0.1 * math.log(max(s.factor, 1.0)) + 1
+        return ramp * inv / s.factor + (1 - ramp) * inv, attention
+    return inv / torch.tensor(s.short if length <= s.original else s.long), s.attention
+
+
+def _yarn_ramp(s: Yarn, dim: int, theta: float) -> Tensor:
+    def corner(rotations: float) -> float:
+        return dim * math.log(s.original / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = corner(s.fast), corner(s.slow)
+    if s.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    high += 0.001 if low == high else 0.0
+    return ((torch.arange(dim // 2, dtype=torch.float32) - low) / (high - low)).clamp(0, 1)
+
+
+class Rotary(Position):
+    def __init__(self, spec: RotarySpec) -> None:
+        super().__init__()
+        self.spec, self.interleaved = spec, spec.interleaved
+        self.dim = spec.dim  # resolved by the attention that uses it, from head_dim
+        self.fixed_length = isinstance(spec.scaling, Dynamic | LongRope)
+
+    def prepare(self, q: At, length: int) -> tuple[Tensor, Tensor]:
+        """(cos, sin), each (B|1, 1, T, r/2) fp32."""
+        inv, factor = rotary_frequencies(self.spec, self.dim, length)
+        angle = q.pos.clamp(min=0).float()[:, None, :, None] * inv.to(q.pos.device)
+        return angle.cos() * factor, angle.sin() * factor
+
+    def rotate(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        cos, sin = (t.to(x.dtype) for t in table)
+        r = self.dim
+        turned, rest = (x, None) if r == x.shape[-1] else (x[..., :r], x[..., r:])
+        if self.interleaved:
+            a, b = turned[..., 0::2], turned[..., 1::2]
+            out = torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2)
+        else:
+            a, b = turned[..., : r // 2], turned[..., r // 2 :]
+            out = torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+        return out if rest is None else torch.cat([out, rest], -1)
+
+
+class AlibiSpec(Spec):
+    """−slope_h · distance added to the scores (Press et al. 2022, arXiv 2108.12409 §3).
+
+    form "relative" uses |i − j| (symmetric in an encoder); "key" adds slope · key position, equal under softmax in a
+    causal model, with slopes rounded to bf16 and the product scaled like the score (Falcon-RW) when rounded is set.
+    """
+
+    kind: Literal["alibi"] = "alibi"
+    form: Literal["relative", "key"] = "relative"
+    rounded: bool = False
+    scale: float = Field(1.0, gt=0, description="factor on the bias; Falcon-RW divides it by √head_dim like the score")
+
+    def params(self, width: int, heads: int) -> int:
+        return 0
+
+    def build(self, width: int, heads: int) -> Alibi:
+        return Alibi(self, heads)
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """(heads,) fp32: 2^(−8i/n) for the n = 2^⌊log₂ h⌋ first heads, then the odd powers of the series for 2n."""
+    n = 2 ** int(math.log2(heads))
+    slopes = [2 ** (-8 * i / n) for i in range(1, n + 1)]
+    slopes += [2 ** (-8 * (2 * i - 1) / (2 * n)) for i in range(1, heads - n + 1)]
+    return torch.tensor(slopes)
+
+
+class Alibi(Position):
+    biased = True
+
+    def __init__(self, spec: AlibiSpec, heads: int) -> None:
+        super().__init__()
+        self.spec, self.heads = spec, heads
+
+    def prepare(self, q: At, length: int) -> Tensor:
+        slopes = alibi_slopes(self.heads).to(q.pos.device)
+        return (slopes.bfloat16().float() if self.spec.rounded else slopes) * self.spec.scale
+
+    def bias(self, table: Tensor, head: Tensor, q: At, k: At) -> Tensor:
+        if self.spec.form == "relative":
+            return table[head] * -(q.pos - k.pos).abs()
+        product = table[head] * k.pos.clamp(min=0)
+        return product.bfloat16().float() if self.spec.rounded else product
+
+
+class BucketsSpec(Spec):
+    """A learned scalar per head and log-spaced distance bucket (T5, Raffel et al. 2020, arXiv 1910.10683 §2.1).
+
+    two_sided splits the buckets between keys before and after (encoders). One table serves every layer of a stack.
+    """
+
+    kind: Literal["buckets"] = "buckets"
+    buckets: int = Field(32, gt=1)
+    distance: int = Field(128, gt=1)
+    two_sided: bool
+
+    @model_validator(mode="after")
+    def _sides(self) -> BucketsSpec:
+        if self.two_sided and self.buckets % 2:
+            raise ValueError(f"two-sided buckets must be even: got {self.buckets}")
+        if self.distance <= self.buckets // (4 if self.two_sided else 2):
+            raise ValueError(f"distance must exceed the exact buckets: got distance {self.distance}")
+        return self
+
+    def params(self, width: int, heads: int) -> int:
+        return self.buckets * heads
+
+    def build(self, width: int, heads: int) -> Buckets:
+        return Buckets(self, heads)
+
+
+class Buckets(Position):
+    biased = True
+
+    def __init__(self, spec: BucketsSpec, heads: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.weight = nn.Parameter(torch.empty(spec.buckets, heads))
+
+    def bucket(self, q: Tensor, k: Tensor) -> Tensor:
+        """Bucket numbers of key positions k seen from query positions q (both broadcast)."""
+        far, n = k - q, self.spec.buckets
+        start = torch.zeros_like(far)
+        if self.spec.two_sided:
+            n //= 2
+            start, far = (far > 0).long() * n, far.abs()
+        else:
+            far = (-far).clamp(min=0)
+        exact = n // 2
+        ratio = torch.log(far.clamp(min=1).float() / exact) / math.log(self.spec.distance / exact)
+        coarse = (exact + (ratio * (n - exact)).long()).clamp(max=n - 1)
+        return start + torch.where(far < exact, far, coarse)
+
+    def bias(self, table: Any, head: Tensor, q: At, k: At) -> Tensor:
+        return self.weight[self.bucket(q.pos, k.pos), head]
+
+
+Absolute = Annotated[NoPosition | LearnedSpec | SinusoidalSpec, Field(discriminator="kind")]
+Relative = Annotated[NoPosition | RotarySpec | AlibiSpec | BucketsSpec, Field(discriminator="kind")]

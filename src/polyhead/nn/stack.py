@@ -1,0 +1,226 @@
+"""A stack, encoder or decoder: embedding, layers of a few kinds in a stated layout, final norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .at import At
+from .attend import Backend, Lowered, lower
+from .attention import AttentionSpec, First, View
+from .block import Block, BlockSpec, DropoutSpec
+from .cache import Cache, Line, Store
+from .embedding import EmbeddingSpec
+from .heads import Entry
+from .norm import Norm
+from .pattern import Full, causal_only, within_documents
+from .position import NoPosition, Position, RotarySpec
+from .sharing import NoSharing, Sharing
+from .spec import Counts, Spec
+from .tokens import Tokens
+
+
+class StackSpec(Spec):
+    """`layout` names the kind of each layer and is repeated until `layers` layers stand, e.g. ("local", "full")."""
+
+    width: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    embedding: EmbeddingSpec
+    blocks: dict[str, BlockSpec] = Field(min_length=1)
+    layout: tuple[str, ...] = Field(min_length=1)
+    sharing: Sharing = NoSharing()
+    final_norm: Norm | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StackSpec:
+        unknown = [name for name in self.layout if name not in self.blocks]
+        unused = [name for name in self.blocks if name not in self.layout]
+        if unknown or unused:
+            raise ValueError(f"layout must use exactly the kinds in blocks: unknown {unknown}, unused {unused}")
+        for name, block in self.blocks.items():
+            for attention in (block.attention, *([block.cross] if block.cross else [])):
+                dim = attention.heads.dim(self.width)
+                if isinstance(attention.position, RotarySpec) and (attention.position.dim or dim) % 2:
+                    raise ValueError(f"rotary needs an even head_dim in block {name!r}: got {dim}")
+        kinds: dict[int, str] = {}
+        for i, weights in enumerate(self.order()):
+            if kinds.setdefault(weights, self.kind(i)) != self.kind(i):
+                raise ValueError(f"layers that share weights must be of one kind: layer {i} is {self.kind(i)!r}")
+        residuals = [b.residual for b in self.blocks.values()]
+        if len(kinds) < self.layers and any(r.values or r.x0 for r in residuals):
+            raise ValueError("value and x0 residuals need a first layer of their own: set sharing to none")
+        return self
+
+    def kind(self, layer: int) -> str:
+        return self.layout[layer % len(self.layout)]
+
+    def order(self) -> tuple[int, ...]:
+        return self.sharing.order(self.layers)
+
+    def owners(self) -> dict[int, int]:
+        """weight set → the first executed layer that uses it."""
+        return {weights: i for i, weights in reversed(list(enumerate(self.order())))}
+
+    def positions(self) -> list[tuple[Spec, int]]:
+        """The distinct (relative position, heads, head_dim) of the stack; each has one module, shared by its layers."""
+        keys = [position_key(self.blocks[self.kind(i)].attention, self.width) for i in range(self.layers)]
+        return list(dict.fromkeys(keys))
+
+    def params(self) -> Counts:
+        total = Counts({"embedding": self.embedding.params(self.width)})
+        for _, layer in sorted(self.owners().items()):
+            total += self.blocks[self.kind(layer)].params(self.width, layer)
+        relative = sum(spec.params(self.width, heads) for spec, heads, _ in self.positions())
+        final = self.final_norm.params(self.width) if self.final_norm else 0
+        return total + Counts({"positions": relative, "norms": final})
+
+    def flops(self, tokens: int, rows: int, source: int = 0) -> Counts:
+        """Forward FLOPs of `rows` rows of `tokens` tokens each, over memories of `source` tokens each."""
+        total = Counts({"embedding": self.embedding.flops(self.width, rows * tokens)})
+        for i in range(self.layers):
+            block = self.blocks[self.kind(i)]
+            pairs = (rows * tokens * tokens, rows * tokens * source)
+            total += block.flops(self.width, rows * tokens, pairs[0], rows * source, pairs[1])
+        return total
+
+
+def position_key(attention: AttentionSpec, width: int) -> tuple[Spec, int, int]:
+    """What makes two layers share a position module."""
+    return attention.position, attention.heads.heads, attention.heads.dim(width)
+
+
+class Stack(nn.Module):
+    """Called with Tokens; returns (x (B, T, D), sum of balance losses or None)."""
+
+    def __init__(self, spec: StackSpec, dropout: DropoutSpec) -> None:
+        super().__init__()
+        self.spec, self.order = spec, spec.order()
+        self.kinds = [spec.kind(i) for i in range(spec.layers)]
+        self.embed = spec.embedding.build(spec.width, dropout.embedding)
+        owners = sorted(spec.owners().items())
+        self.layers = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
+        keys = spec.positions()
+        self.relative = nn.ModuleList(build_position(*key, spec.width) for key in keys)
+        self.position_of = {n: keys.index(position_key(b.attention, spec.width)) for n, b in spec.blocks.items()}
+        self.final_norm = spec.final_norm.build(spec.width) if spec.final_norm else None
+        self.backend: Backend = "auto"
+        self.checkpoint = False  # recompute each layer in the backward pass: less memory, a third more time
+        self.last_why: dict[str, str] = {}
+
+    def forward(
+        self, tokens: Tokens, cache: Cache | None = None, memory: Tensor | None = None, memory_at: At | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        at = self._at(tokens, cache)
+        valid = at.valid() if not at.padded else at.valid().expand(tokens.ids.shape)
+        x = self.embed(tokens, at, valid)
+        views, cross = self._views(x, at, valid, cache, memory_at)
+        entries = self.remember(memory) if memory is not None else cache.memory if cache is not None else None
+        first, balances = First(x), []
+        for i, (weights, kind) in enumerate(zip(self.order, self.kinds, strict=True)):
+            extra = {
+                "store": cache.stores[i] if cache is not None else None,
+                "cross": cross.get(kind),
+                "memory": entries[i] if entries else None,
+                "first": first,
+                "depth": (i + 1) / len(self.kinds),
+            }
+            x, values, balance = self._run(self.layers[weights], x, views[kind], extra)
+            first = First(first.x, values) if i == 0 else first
+            balances += [] if balance is None else [balance]
+        x = x if self.final_norm is None else self.final_norm(x, valid)
+        return x, sum(balances) if balances else None
+
+    def _run(self, block: Block, x: Tensor, view: View, extra: dict[str, Any]) -> tuple:
+        if self.checkpoint and self.training and torch.is_grad_enabled():
+            return checkpoint(block, x, view, use_reentrant=False, **extra)
+        return block(x, view, **extra)
+
+    def _at(self, tokens: Tokens, cache: Cache | None) -> At:
+        at = At.of(tokens)
+        return at._replace(pos=at.pos + cache.count) if cache is not None and tokens.pos is None else at
+
+    def _views(
+        self, x: Tensor, at: At, valid: Tensor | None, cache: Cache | None, memory_at: At | None
+    ) -> tuple[dict[str, View], dict[str, View]]:
+        """Everything that depends on who sees whom, once per kind and call."""
+        length = cache.length if cache is not None else at.pos.shape[1]
+        tables = [position.prepare(at, length) for position in self.relative]
+        plans = {} if cache is None else {id(line): line.advance(at) for line in set(cache.lines.values())}
+        if memory_at is None and cache is not None:
+            memory_at = cache.memory_at
+        views, cross = {}, {}
+        for kind, block in self.spec.blocks.items():
+            position, table = self.relative[self.position_of[kind]], tables[self.position_of[kind]]
+            plan = None if cache is None else plans[id(cache.lines[kind])]
+            keys = at if plan is None else plan.keys
+            lowered = self._lower(block.attention, position, table, at, keys, plan, x.dtype)
+            self.last_why[kind] = f"{lowered.path}: {lowered.why}"
+            turn = _turn(position, table)
+            views[kind] = View(at, lowered, turn, plan, valid)
+            if block.cross is not None:
+                seen = self._lower_cross(block.cross, at, memory_at, x.dtype)
+                cross[kind] = View(at, seen, _turn(Position(), None), None, valid)
+        return views, cross
+
+    def _lower(
+        self, spec: AttentionSpec, position: Position, table: Any, q: At, k: At, plan: Any, dtype: torch.dtype
+    ) -> Lowered:
+        pattern = within_documents(spec.pattern, q)
+        bias = (lambda head, rows, cols: position.bias(table, head, rows, cols)) if position.biased else None
+        fresh, packed = (True, False) if plan is None else (plan.fresh, plan.packed)
+        heads = spec.heads
+        return lower(
+            pattern, q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
+            softcap=heads.softcap, backend=self.backend,
+        )  # fmt: skip
+
+    def _lower_cross(self, spec: AttentionSpec, q: At, memory_at: At | None, dtype: torch.dtype) -> Lowered:
+        if memory_at is None:
+            raise ValueError("this decoder has cross-attention: expected a source or a memory, got none")
+        q = q._replace(mark=None)
+        heads, keys = spec.heads, memory_at._replace(mark=None)
+        pattern = within_documents(Full(), q) if keys.segment is not None else Full()
+        backend = "auto" if self.backend == "banded" else self.backend
+        return lower(
+            pattern, q._replace(segment=q.segment if keys.segment is not None else None), keys, heads=heads.heads,
+            fresh=False, packed=False, dtype=dtype, softcap=heads.softcap, backend=backend,
+        )  # fmt: skip
+
+    def remember(self, memory: Tensor) -> list[Entry | None]:
+        """The cross-attention entries of an encoder's output (B, S, D), one per executed layer."""
+        still = _turn(Position(), None)
+        blocks = [self.layers[weights] for weights in self.order]
+        return [None if b.cross is None else b.cross.heads.entry(memory, still) for b in blocks]
+
+    def new_cache(self, batch: int, length: int, slack: int = 0) -> Cache:
+        """A cache for `batch` rows of at most `length` tokens. slack: extra ring slots, the longest draft to roll back."""
+        weight = next(self.parameters())
+        lines, sizes = {}, {}
+        for kind, block in self.spec.blocks.items():
+            if not causal_only(block.attention.pattern):
+                raise ValueError(f"only causal attention can be cached: block {kind!r} looks ahead")
+            back = block.attention.pattern.reach()[0]
+            ring = back is not None and back + 1 + slack < length
+            size = back + 1 + slack if ring else length
+            sizes.setdefault(size, Line(batch, size, ring, weight.device))
+            lines[kind] = sizes[size]
+        stores = []
+        for weights, kind in zip(self.order, self.kinds, strict=True):
+            shapes = self.layers[weights].attention.heads.shapes()
+            stores.append(Store(batch, lines[kind].capacity, shapes, weight.dtype, weight.device))
+        return Cache(lines, stores, length)
+
+
+def build_position(spec: Any, heads: int, head_dim: int, width: int) -> Position:
+    position = spec.build(width, heads) if not isinstance(spec, NoPosition) else Position()
+    if isinstance(spec, RotarySpec) and position.dim is None:
+        position.dim = head_dim
+    return position
+
+
+def _turn(position: Position, table: Any) -> Any:
+    return lambda t: position.rotate(t, table)
