@@ -61,7 +61,7 @@ class Embedding(nn.Module):
         e, s = spec.table_width(width), spec.sum_width(width)
         self.scale, self.dropout, self.projected = spec.scale, dropout, spec.project
         self.token = nn.Parameter(torch.empty(spec.vocab, e))
-        self.type = nn.Parameter(torch.empty(spec.types, s)) if spec.types else None
+        self.types = nn.Parameter(torch.empty(spec.types, s)) if spec.types else None  # `type` is nn.Module's
         self.position = spec.position.build(s, 1)
         self.norm = spec.norm.build(s) if spec.norm is not None else None
         self.project = nn.Linear(e, width, bias=spec.project == "sum") if spec.project != "none" else None
@@ -71,8 +71,8 @@ class Embedding(nn.Module):
         x = x if self.scale == 1.0 else x * self.scale
         if self.projected == "token":
             x = self.project(x)
-        if self.type is not None:
-            x = x + (self.type[0] if tokens.types is None else F.embedding(tokens.types, self.type))
+        if self.types is not None:
+            x = x + (self.types[0] if tokens.types is None else F.embedding(tokens.types, self.types))
         x = self.position.embed(x, at.pos)
         if self.norm is not None:
             x = self.norm(x, valid)
