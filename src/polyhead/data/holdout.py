@@ -1,0 +1,141 @@
+"""Training and validation parts by document: which one a document belongs to is a hash of (seed, its number)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import DataError
+from .corpus import Corpus
+from .order import key, noise
+from .pieces import Pair, Piece
+
+_BLOCK = 1 << 14
+
+
+class _Rule(NamedTuple):
+    """cut: the character at which an only document is cut, else None. inside, outside: documents moved so that
+    neither part is empty (−1: none)."""
+
+    cut: int | None
+    inside: int = -1
+    outside: int = -1
+
+
+class Part:
+    """One side of a held-out split; both sides come from the same numbers and never overlap."""
+
+    def __init__(self, corpus: Corpus, share: float, seed: int, held: bool) -> None:
+        self._corpus, self._share, self._seed, self._held = corpus, share, seed, held
+        self._key = np.uint64(key(seed, 0x401D))
+        self._below = np.uint64(min(int(share * 2**64), 2**64 - 1))
+        self._known: _Rule | None = None
+        self.notes: list[str] = []
+
+    def identity(self) -> dict[str, Any]:
+        return {"share": self._share, "seed": self._seed, "held": self._held}
+
+    def cut_short(self) -> bool:
+        return not self._held and self._rule().cut is not None
+
+    def _rule(self) -> _Rule:
+        if self._known is None:
+            documents, characters, *_ = self._corpus.survey()
+            if documents == 1:
+                self._known = self._cut_rule(characters)
+            else:
+                self._known = self._hash_rule(documents)
+        return self._known
+
+    def _hash_rule(self, documents: int) -> _Rule:
+        lowest, highest, count = (2**64, -1), (-1, -1), 0
+        for first in range(0, documents, _BLOCK):
+            hashes = self._hashes(first)[: documents - first]
+            count += int((hashes < self._below).sum())
+            low, high = int(hashes.argmin()), int(hashes.argmax())
+            lowest = min(lowest, (int(hashes[low]), first + low))
+            highest = max(highest, (int(hashes[high]), first + high))
+        what = "documents" if self._corpus.kind == "text" else "pairs"
+        held = min(max(count, 1), documents - 1)
+        self.notes.append(f"{held} of {documents} {what} are held out for validation")
+        return _Rule(None, lowest[1] if count == 0 else -1, highest[1] if count == documents else -1)
+
+    def _cut_rule(self, characters: int) -> _Rule:
+        if self._corpus.kind == "pairs" or characters < 2:
+            raise DataError(
+                f"{self._corpus.name} is too small to hold out a part for validation",
+                expected="at least two documents, or one of two characters",
+                received=f"1 {'pair' if self._corpus.kind == 'pairs' else 'character'}",
+                change="add text",
+            )
+        wanted = min(max(1, characters - round(self._share * characters)), characters - 1)
+        cut, how = _line_break(self._text(), wanted, (characters + wanted) // 2)
+        self.notes.append(
+            f"one document only: its last {characters - cut} of {characters} characters, from {how} on, "
+            "are held out for validation"
+        )
+        return _Rule(cut)
+
+    def _text(self) -> Iterator[str]:
+        records: Any = self._corpus.records()
+        return (piece.text for piece in records)
+
+    def _hashes(self, first: int) -> np.ndarray:
+        return noise(np.arange(first, first + _BLOCK, dtype=np.uint64) + self._key)
+
+    def _members(self) -> Iterator[bool]:
+        """For document 0, 1, …: does it belong to this part?"""
+        rule, first = self._rule(), 0
+        while True:
+            inside = self._hashes(first) < self._below
+            for place, value in ((rule.inside, True), (rule.outside, False)):
+                if first <= place < first + _BLOCK:
+                    inside[place - first] = value
+            yield from (inside == self._held).tolist()
+            first += _BLOCK
+
+    def pairs(self, records: Iterable[Pair]) -> Iterator[Pair]:
+        for pair, mine in zip(records, self._members(), strict=False):
+            if mine:
+                yield pair
+
+    def pieces(self, records: Iterable[Piece]) -> Iterator[Piece]:
+        if (cut := self._rule().cut) is not None:
+            yield from self._one_side(records, cut)
+            return
+        members = self._members()
+        mine: bool | None = None
+        for piece in records:
+            mine = next(members) if mine is None else mine
+            if mine:
+                yield piece
+            if piece.ends:
+                mine = None
+
+    def _one_side(self, records: Iterable[Piece], cut: int) -> Iterator[Piece]:
+        at = 0
+        for text, _ in records:
+            place = min(max(cut - at, 0), len(text))
+            mine = text[place:] if self._held else text[:place]
+            if mine:
+                yield Piece(mine, False)
+            at += len(text)
+        yield Piece("", True)
+
+
+def _line_break(texts: Iterable[str], wanted: int, last: int) -> tuple[int, str]:
+    """The first place at or after `wanted`, and not after `last`, that follows a line break; else `wanted`."""
+    at, before = 0, ""
+    for text in texts:
+        if at + len(text) >= wanted:
+            joined, start = before + text, at - len(before)
+            found = joined.find("\n", max(wanted - 1 - start, 0))
+            if found >= 0:
+                place = start + found + 1
+                return (place, "a line break") if place <= last else (wanted, f"character {wanted}")
+            if at + len(text) > last:
+                break
+        at, before = at + len(text), text[-1:]
+    return wanted, f"character {wanted}"

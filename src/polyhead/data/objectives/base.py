@@ -1,0 +1,109 @@
+"""What every objective supplies, and the windows that Causal and Masked cut from a packed corpus.
+
+To add an objective: subclass Objective in a new file of this folder. `make` must be a pure function of its
+arguments; resume, ranks, accumulation and prefetch then work without further code.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import DataError
+from ...nn.tokens import Batch
+from ..order import key, noise, permute
+from ..tokenfile import TokenFile
+
+
+class Objective(ABC):
+    """A corpus seen as n numbered samples per epoch."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Samples in one epoch, the same in every epoch; 0 when the corpus is too short for one."""
+
+    @abstractmethod
+    def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
+        """The samples `indices` (B,) of `epoch` (one, or one per sample): the same arguments, the same bits."""
+
+    @abstractmethod
+    def evaluation(self, batch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """The whole corpus once, in order, nothing counted twice; rank r of w gets the batches r, r + w, …"""
+
+    @abstractmethod
+    def too_short(self, batch: int) -> DataError:
+        """The error for a corpus with fewer than `batch` samples, with its numbers and the change to make."""
+
+    def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """(epochs, indices) of the `count` samples from number `start` of the endless stream: one step's batch."""
+        n = len(self)
+        number = np.arange(start, start + count, dtype=np.int64)
+        epochs, places = number // n, number % n
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            here = epochs == epoch
+            places[here] = permute(places[here], n, seed, epoch)
+        return epochs, places
+
+
+class Cut(NamedTuple):
+    """Windows of an evaluation pass. starts: (B,) first token; skip: (B,) leading targets that count for nothing."""
+
+    starts: np.ndarray
+    skip: np.ndarray
+
+
+class Windows:
+    """Windows of `span` tokens, `stride` apart, over a packed corpus.
+
+    Each epoch shifts all windows by a phase of its own, so that a token does not always stand at the same place of
+    its window; the shift costs at most one window's worth of tokens at the ends of the corpus per epoch.
+    """
+
+    def __init__(self, file: TokenFile, span: int, stride: int) -> None:
+        n = len(file)
+        self.file, self.span, self.stride = file, span, stride
+        self.count = 0 if n < span else max(1, (n - span - (stride - 1)) // stride + 1)
+        self._phases = min(n - span - (self.count - 1) * stride, stride - 1) + 1
+        self._rows = self._view(min(span, n))
+
+    def _view(self, span: int) -> np.ndarray:
+        return np.lib.stride_tricks.sliding_window_view(self.file.tokens, span)
+
+    def starts(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> np.ndarray:
+        """(B,) first token of each window in its epoch."""
+        epochs = np.broadcast_to(np.asarray(epoch), np.shape(indices)).astype(np.uint64)
+        phase = noise(epochs + np.uint64(key(seed, 0xFA5E) >> 1)) % np.uint64(self._phases)
+        return phase.astype(np.int64) + np.asarray(indices, np.int64) * self.stride
+
+    def read(self, starts: np.ndarray) -> np.ndarray:
+        """(B, span) ids in the file's own dtype; a corpus shorter than `span` gives rows of its own length."""
+        self.file.check()
+        return self._rows[starts]
+
+    def documents(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, span) document number within its window, and (B, span) position within the document's visible part."""
+        bounds = self.file.documents
+        at = starts[:, None] + np.arange(self._rows.shape[1])
+        document = np.searchsorted(bounds[1:], at, side="right")
+        return document - document[:, :1], at - np.maximum(bounds[document], starts[:, None])
+
+    def evaluation(self, batch: int, rank: int, world: int) -> Iterator[Cut]:
+        """Covers every target once. The last window is moved back to full length and what it repeats is skipped;
+        the last batch is filled with rows that are skipped whole: all batches have one shape."""
+        width = self._rows.shape[1]
+        stride = self.stride - (self.span - width)
+        total = len(self.file) - (width - stride)
+        count = -(-total // stride)
+        for at in range(rank * batch, count, world * batch):
+            number = np.arange(at, at + batch)
+            ideal = np.minimum(number, count - 1) * stride
+            starts = np.minimum(ideal, len(self.file) - width)
+            yield Cut(starts, np.where(number < count, ideal - starts, width))
+
+
+def spread(value: int | np.ndarray, like: np.ndarray) -> np.ndarray:
+    """`value` as uint64, one per element of `like`."""
+    return np.broadcast_to(np.asarray(value), like.shape).astype(np.uint64)

@@ -1,0 +1,197 @@
+"""From what the user named to a Corpus: what is it, and how is it read?"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from . import hub, pieces
+from .corpus import Corpus, Record, Unit
+from .files import FORMATS, Entry, is_language, looks_like_file, single, suffix, unreadable, walk
+from .pieces import Pair
+from .readers import Asked, chunks_of, columns_of, looks_like_scan, picked, reader
+from .rows import Tally
+
+Where = str | os.PathLike[str]
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
+_BRACES = re.compile(r"(.*)\{([^{},]+),([^{},]+)\}(.*)\Z")
+
+
+def open_corpus(where: Where | Sequence[Where], asked: Asked) -> Corpus:
+    """The corpus behind a path, several paths or a Hub name. Raises DataError if there is none."""
+    if isinstance(where, str | os.PathLike):
+        if (match := _BRACES.match(os.fspath(where))) and not Path(where).exists():
+            start, one, two, end = match.groups()
+            return _parallel(_found(f"{start}{one}{end}"), _found(f"{start}{two}{end}"), asked)
+        return _open_one(where, asked)
+    places = list(where)
+    if not places:
+        raise DataError("no source named", expected="a path, several paths or owner/name", received="an empty list")
+    if len(places) == 2 and _are_parallel(*map(Path, places), asked):
+        return _parallel(_found(places[0]), _found(places[1]), asked)
+    return _chain([_open_one(place, asked) for place in places], asked)
+
+
+def _open_one(where: Where, asked: Asked) -> Corpus:
+    name = os.fspath(where)
+    path = Path(where).expanduser()
+    if path.is_dir():
+        return _dataset(name, path, asked) if hub.is_saved(path) else _folder(path, asked)
+    if not path.exists() and isinstance(where, str) and _HUB.match(name) and not looks_like_file(path):
+        return _dataset(name, None, asked)
+    return _file(_found(where), asked)
+
+
+def _found(where: Where) -> Path:
+    path = Path(where).expanduser()
+    if path.exists():
+        return path
+    packed = path.with_name(path.name + ".gz")
+    if packed.exists():
+        return packed
+    near = difflib.get_close_matches(path.name, _siblings(path), 1)
+    raise DataError(
+        f"{path} does not exist",
+        expected="a file, a folder, or a Hub data set's name owner/name",
+        received=os.fspath(where),
+        change=f"did you mean {path.with_name(near[0])}?" if near else "check the path",
+    )
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [p.name for p in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _stats(paths: list[tuple[Path, str]], asked: Asked) -> dict[str, Any]:
+    """Names, sizes and times of change of the files as they are now, and the options that shape the text."""
+    files = []
+    for path, name in paths:
+        try:
+            info = path.stat()
+        except OSError as e:
+            raise unreadable(path, e) from e
+        files.append([name, info.st_size, info.st_mtime_ns])
+    options = [
+        asked.encoding,
+        asked.columns and list(asked.columns),
+        asked.kind,
+        asked.format,
+        asked.split,
+        asked.header,
+        asked.repair,
+    ]
+    return {"files": files, "options": options}
+
+
+def _file(path: Path, asked: Asked) -> Corpus:
+    entry = single(path, asked.format)
+    kind, read, notes = reader(entry, asked)
+    identity = partial(_stats, [(path, entry.name)], asked)
+    return Corpus(kind, str(path), [Unit(entry.name, read)], identity, asked.max_bad, notes=notes)
+
+
+def _folder(path: Path, asked: Asked) -> Corpus:
+    entries, skipped = walk(path, asked.format)
+    if not entries:
+        raise DataError(
+            f"{path} holds no text files",
+            expected="text, JSONL, CSV or Parquet files",
+            received="; ".join(skipped.notes()) or "an empty folder",
+            change="name a folder with text",
+        )
+    kind, _, notes = reader(entries[0], asked, folder=True)
+    units = [Unit(entry.name, partial(_read_again, entry, asked, kind)) for entry in entries]
+    identity = partial(_stats, [(entry.path, entry.name) for entry in entries], asked)
+    lenient = frozenset(entry.name for entry in entries if entry.format == "text")
+    return Corpus(kind, str(path), units, identity, asked.max_bad, lenient, notes + skipped.notes())
+
+
+def _read_again(entry: Entry, asked: Asked, kind: str, tally: Tally) -> Iterator[Record]:
+    """Shapes are looked up when a file of a folder is read, so that a thousand files open at once."""
+    return reader(entry, asked._replace(kind=kind), folder=True)[1](tally)
+
+
+def _are_parallel(one: Path, two: Path, asked: Asked) -> bool:
+    ends = suffix(one), suffix(two)
+    if asked.kind == "text" or asked.columns or any(end in FORMATS for end in ends) or one.is_dir() or two.is_dir():
+        return False
+    if asked.kind == "pairs":
+        return not looks_like_scan(_found(one), asked)
+    stems = [
+        path.name.lower().removesuffix(".gz").removesuffix(end) for path, end in zip((one, two), ends, strict=True)
+    ]
+    return stems[0] == stems[1] and ends[0] != ends[1] and is_language(*ends)
+
+
+def _parallel(one: Path, two: Path, asked: Asked) -> Corpus:
+    name = f"{one} and {two}"
+    for path in (one, two):
+        single(path, "text")
+    identity = partial(_stats, [(one, one.name), (two, two.name)], asked)
+    unit = Unit(name, partial(_side_by_side, one, two, asked))
+    return Corpus("pairs", name, [unit], identity, asked.max_bad)
+
+
+def _side_by_side(one: Path, two: Path, asked: Asked, tally: Tally) -> Iterator[Pair]:
+    """Line i of one file with line i of the other. Raises DataError if one has more lines."""
+    sides = [pieces.lines(chunks_of(path, asked)) for path in (one, two)]
+    end, number = object(), 0
+    while True:
+        left, right = (next(side, end) for side in sides)
+        if left is end or right is end:
+            break
+        number += 1
+        where = f"{one.name} and {two.name} line {number}"
+        if not isinstance(left, str) or not isinstance(right, str):
+            tally.wrong(where, "a line too long")
+        elif not left.strip() or not right.strip():
+            tally.wrong(where, "an empty line")
+        else:
+            tally.good += 1
+            yield Pair(left, right)
+    counts = [
+        number + (last is not end) + sum(1 for _ in side) for last, side in zip((left, right), sides, strict=True)
+    ]
+    if counts[0] != counts[1]:
+        raise DataError(
+            "the two files are not parallel: their line counts differ",
+            expected="line i of one to be the translation of line i of the other",
+            received=f"{counts[0]} lines in {one}, {counts[1]} lines in {two}",
+            change="align the files",
+        )
+
+
+def _dataset(name: str, folder: Path | None, asked: Asked) -> Corpus:
+    data = hub.load(name, folder, asked.subset, asked.part)
+    opened = partial(hub.rows_of, data, name)
+    columns, notes = columns_of(opened, asked, name)
+    options = [list(columns), asked.subset, asked.part]
+    identity = partial(hub.identity, data, name, options)
+    kind = "text" if len(columns) == 1 else "pairs"
+    return Corpus(kind, name, [Unit(name, partial(picked, opened, columns))], identity, asked.max_bad, notes=notes)
+
+
+def _chain(corpora: list[Corpus], asked: Asked) -> Corpus:
+    """Several corpora one after the other."""
+    kinds = {corpus.kind for corpus in corpora}
+    if len(kinds) > 1:
+        raise DataError(
+            "the sources are of two kinds",
+            expected="all text, or all pairs",
+            received=", ".join(f"{c.name}: {c.kind}" for c in corpora[:6]),
+            change="set kind, or name the columns",
+        )
+    units = [Unit(f"{c.name}: {unit.name}", unit.read) for c in corpora for unit in c.units]
+    lenient = frozenset(f"{c.name}: {unit.name}" for c in corpora for unit in c.units if unit.name in c.lenient)
+    notes = [note for c in corpora for note in c.notes]
+    name = ", ".join(c.name for c in corpora[:3]) + (" …" if len(corpora) > 3 else "")
+    return Corpus(corpora[0].kind, name, units, lambda: [c.identity() for c in corpora], asked.max_bad, lenient, notes)

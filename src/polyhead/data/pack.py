@@ -1,0 +1,133 @@
+"""From a source to a packed corpus: encode once, keep the ids, and use them again while nothing has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+from .pieces import Piece, steady
+from .sources import Source
+from .tokenfile import PairFile, TokenFile, TokenWriter
+
+if TYPE_CHECKING:
+    from ..text import Tokenizer
+
+_PIECE = 1 << 14  # characters encoded as one text
+_GROUP = 1 << 18  # characters encoded in one call
+_SPECIAL = ("pad", "bos", "eos", "unk", "mask", "cls", "sep")
+Progress = Callable[[int], None]
+
+
+def pack(
+    source: Source,
+    tokenizer: Tokenizer,
+    path: str | Path,
+    *,
+    eos: bool | None = None,
+    progress: Progress | None = None,
+) -> TokenFile | PairFile:
+    """The packed corpus at `path`: as it lies there if it was made from the same text with the same tokenizer, else
+    made now. Memory does not grow with the corpus.
+
+    eos: put `<eos>` after every document; None: where the tokenizer has one. Pairs are stored without special tokens.
+    progress: called with the characters encoded so far. `source.kind` "pairs" gives a PairFile.
+    Raises DataError for a source without tokens or one that changes while it is read, DiskError for a full disk.
+    """
+    path = Path(path)
+    if eos and tokenizer.eos is None:
+        raise DataError("the tokenizer has no <eos> to end documents with", change="leave eos out, or add the token")
+    end = tokenizer.eos if eos is not False and source.kind == "text" else None
+    mark = _fingerprint(source, tokenizer, end)
+    if (known := _kept(path, mark)) is None:
+        with TokenWriter(path, tokenizer.vocab_size) as writer:
+            if source.kind == "text":
+                _write_text(writer, source, tokenizer, end, progress)
+            else:
+                _write_pairs(writer, source, tokenizer, progress)
+            _confirm(source, writer, mark, _fingerprint(source, tokenizer, end))
+            special = {name: value for name in _SPECIAL if (value := getattr(tokenizer, name)) is not None}
+            writer.finish(kind=source.kind, special=special, fingerprint=mark, notes=source.notes)
+        known = TokenFile(path)
+    return known if source.kind == "text" else PairFile(path)
+
+
+def _kept(path: Path, mark: str) -> TokenFile | None:
+    try:
+        file = TokenFile(path) if path.exists() else None
+    except DataError:  # damaged: it is a copy, and is made again
+        return None
+    return file if file is not None and file.fingerprint == mark else None
+
+
+def _confirm(source: Source, writer: TokenWriter, before: str, after: str) -> None:
+    if before != after:
+        raise DataError(
+            f"{source.name} changed while it was read",
+            expected="files that stay as they are",
+            change="wait until they are complete and start again",
+        )
+    if not writer.tokens:
+        raise DataError(
+            f"{source.name} gives no tokens", received="text of which the tokenizer keeps nothing", change="add text"
+        )
+
+
+def _fingerprint(source: Source, tokenizer: Tokenizer, eos: int | None) -> str:
+    facts = {"format": 1, "source": source.identity(), "tokenizer": _tokenizer_hash(tokenizer), "eos": eos}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _tokenizer_hash(tokenizer: Tokenizer) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tokenizer.json")
+        tokenizer.save(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_text(
+    writer: TokenWriter, source: Source, tokenizer: Tokenizer, eos: int | None, progress: Progress | None
+) -> None:
+    done, last_cut = 0, source.cut_short
+    for group in _groups(steady(source.pieces(), _PIECE)):
+        encoded = tokenizer.encode_batch([piece.text for piece in group])
+        for piece, ids in zip(group, encoded, strict=True):
+            writer.add(ids)
+            writer.bytes += len(piece.text.encode())
+            if piece.ends:
+                if eos is not None and not last_cut:
+                    writer.add([eos])
+                writer.close_document()
+        done += sum(len(piece.text) for piece in group)
+        if progress:
+            progress(done)
+
+
+def _write_pairs(writer: TokenWriter, source: Source, tokenizer: Tokenizer, progress: Progress | None) -> None:
+    done = 0
+    sides = (Piece(text, True) for pair in source.pairs() for text in pair)
+    for group in _groups(sides):
+        for piece, ids in zip(group, tokenizer.encode_batch([piece.text for piece in group]), strict=True):
+            writer.add(ids)
+            writer.bytes += len(piece.text.encode())
+            writer.close_document(keep_empty=True)
+        done += sum(len(piece.text) for piece in group)
+        if progress:
+            progress(done)
+
+
+def _groups(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    group: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        group.append(piece)
+        size += len(piece.text) + 64  # many tiny documents are a load too
+        if size >= _GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
