@@ -1,0 +1,1 @@
+"""One program per package under test, run in that package's environment, with orders from a pipe."""
