@@ -1,0 +1,408 @@
+"""Optimizers: which parameter gets which update, AdamW, and Muon with batched orthogonalisation.
+
+`param_groups` is the one place that decides; `Optimizer` applies it. Parameters are fp32 (mixed precision is
+autocast's business): in bf16 an update below 1/256 of a weight rounds to nothing, so half-precision parameters are refused.
+The closed union of the specs is on the last line.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from polyhead.errors import CheckpointError, ConfigError
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AdamWSpec(_Spec):
+    """Adam with decoupled weight decay (arXiv:1711.05101): w ← (1 − lr·wd)·w − lr·m̂ / (sqrt(v̂) + eps).
+
+    The scales multiply `lr` for token and position tables, for heads, and for vectors (norms, biases, scalars).
+    """
+
+    kind: Literal["adamw"] = "adamw"
+    lr: float = Field(default=1e-3, ge=0)
+    betas: tuple[_Beta, _Beta] = (0.9, 0.95)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    embedding_scale: float = Field(default=1.0, ge=0)
+    head_scale: float = Field(default=1.0, ge=0)
+    scalar_scale: float = Field(default=1.0, ge=0)
+
+
+class MuonSpec(_Spec):
+    """Muon (Jordan et al., kellerjordan.github.io/posts/muon) for hidden matrices, `adamw` for all other parameters.
+
+    momentum: rises linearly from `momentum_start` over the first `momentum_warmup` updates (0: full from the first).
+    steps: Newton–Schulz steps, see `orthogonalise`. precision: of these products; "auto" is bf16 on CUDA, else fp32.
+    scale: the size of an update of an (out, in) matrix: "spectral" sqrt(max(1, out/in)) (Muon's own); "rms"
+    0.2·sqrt(max(out, in)), an RMS like AdamW's, whose learning rates then fit (arXiv:2502.16982, §2.2).
+    """
+
+    kind: Literal["muon"] = "muon"
+    lr: float = Field(default=0.02, ge=0)
+    momentum: _Beta = 0.95
+    momentum_start: _Beta = 0.85
+    momentum_warmup: int = Field(default=50, ge=0)
+    nesterov: bool = True
+    weight_decay: float = Field(default=0.0, ge=0)
+    steps: int = Field(default=4, ge=2, le=5)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    scale: Literal["spectral", "rms"] = "spectral"
+    adamw: AdamWSpec = AdamWSpec()
+
+    def momentum_at(self, step: int) -> float:
+        """The momentum of update `step`, counted from 0."""
+        share = min(1.0, step / self.momentum_warmup) if self.momentum_warmup else 1.0
+        return self.momentum_start + (self.momentum - self.momentum_start) * share
+
+    def gain(self, rows: int, columns: int) -> float:
+        """What the orthogonal update of a (rows, columns) = (out, in) matrix is multiplied by, beside the rate."""
+        if self.scale == "spectral":
+            return math.sqrt(max(1.0, rows / columns))
+        return 0.2 * math.sqrt(max(rows, columns))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are updated by one rule at one rate. `lr` is the rate at a schedule factor of 1."""
+
+    method: Literal["adamw", "muon"]
+    role: str
+    lr: float
+    weight_decay: float
+    names: tuple[str, ...]
+    params: tuple[nn.Parameter, ...]
+
+
+def role(name: str, parameter: Tensor) -> str:
+    """What a parameter is for: "embedding", "head", "router", "scalar" or "matrix" (a hidden one; also stacks of experts).
+
+    Tables of tokens and positions live under `embed` and `relative`, heads under `heads`, routers under `router`. Norm gains and
+    biases are scalars whatever their shape (a gain per head or a bias per expert has two dimensions).
+    """
+    path = name.split(".")
+    vector = parameter.ndim < 2 or 1 in parameter.shape[-2:]
+    if vector or path[-1] == "bias" or any("norm" in part for part in path):
+        return "scalar"
+    if path[0] == "heads":
+        return "head"
+    if "embed" in path or "relative" in path:
+        return "embedding"
+    return "router" if "router" in path else "matrix"
+
+
+def param_groups(model: nn.Module, spec: AdamWSpec | MuonSpec) -> list[Group]:
+    """The trainable parameters of `model` by role, each with its update rule, rate and decay; no empty groups.
+
+    Decayed are all matrices, token and position tables included, as in GPT-2's and nanoGPT's training; norms, biases
+    and other vectors are not. Muon takes the hidden matrices. A tied parameter counts once, under its first name.
+    """
+    rest = spec.adamw if isinstance(spec, MuonSpec) else spec
+    scales = {"embedding": rest.embedding_scale, "head": rest.head_scale, "scalar": rest.scalar_scale}
+    members: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            members.setdefault(role(name, _checked(name, parameter)), []).append((name, parameter))
+    if not members:
+        raise ConfigError(
+            "nothing to train: the model has no trainable parameter",
+            expected="at least one parameter with requires_grad",
+            received="none",
+            change="unfreeze a part of the model",
+        )
+    groups = []
+    for kind, pairs in members.items():
+        names, params = zip(*pairs, strict=True)
+        if kind == "matrix" and isinstance(spec, MuonSpec):
+            groups.append(Group("muon", kind, spec.lr, spec.weight_decay, names, params))
+        else:
+            decay = 0.0 if kind == "scalar" else rest.weight_decay
+            groups.append(Group("adamw", kind, rest.lr * scales.get(kind, 1.0), decay, names, params))
+    return groups
+
+
+def _checked(name: str, parameter: nn.Parameter) -> nn.Parameter:
+    if parameter.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"the trainable parameter {name} is {parameter.dtype}: small updates would round to nothing",
+            expected="trainable parameters in float32",
+            received=f"{parameter.dtype}",
+            change="keep the model in float32 and train in bf16 by autocast (training precision bf16)",
+        )
+    return parameter
+
+
+# Odd quintics a·x + b·x³ + c·x⁵ by number of steps: the greedy minimax composition of Polar Express (arXiv:2505.16932,
+# Alg. 2), for singular values from REACH to 1 of the largest and a final band of 1 ± BAND. Each is the best on the
+# interval that the one before maps to, but no wider than 1 : 5 (the paper's cushion, 0.2 here): the unrestrained ones
+# pull some large singular values down to 2%, where rounding in bf16 loses them. ROOM keeps rounding inside the intervals.
+BAND, ROOM = 0.3, 1.01
+REACH = {2: 0.0479, 3: 0.01392, 4: 0.00405, 5: 0.00118}
+_FIRST = {2: (5.970397, -12.254241, 8.002273), 3: (6.634339, -13.616982, 8.892171), 4: (6.85515, -14.070195, 9.188129), 5: (6.92149, -14.206359, 9.277046)}  # fmt: skip
+_THEN = ((3.441034, -1.779574, 0.292811), (3.362423, -1.772739, 0.297359), (3.126635, -1.759982, 0.315198), (2.628351, -1.826851, 0.403986))  # fmt: skip
+
+
+def quintics(steps: int) -> list[tuple[float, float, float]]:
+    """The coefficients of each of `steps` (2 to 5) steps."""
+    *early, last = _FIRST[steps], *_THEN[-(steps - 1) :]
+    return [*((a / ROOM, b / ROOM**3, c / ROOM**5) for a, b, c in early), last]
+
+
+def _segments(steps: int, aspect: float, half: bool) -> list[list[tuple[float, float, float]]]:
+    """The steps, cut where the product is applied to the matrix and its Gram matrix is taken anew.
+
+    n cuts cost 4·steps + n·(2·aspect − 3) products of the short side, so square matrices are cut after every step and long
+    ones never; except in bf16, where errors of a Gram matrix, which grow about tenfold per step, are too large to start with.
+    """
+    length = 1 if half or aspect <= 1.5 else steps
+    coefficients = quintics(steps)
+    return [coefficients[i : i + length] for i in range(0, steps, length)]
+
+
+def orthogonalise(x: Tensor, steps: int = 4, half: bool = False) -> Tensor:
+    """The nearest (semi-)orthogonal matrix U·Vᵀ to each x = U·S·Vᵀ, about: singular values end in 1 ± 0.3.
+
+    x (n, rows, columns) in fp32 or fp64, overwritten; half: the products in bf16. The band holds for singular values
+    above REACH[steps] of the normaliser; smaller ones are raised by as much as these and stay below it; a zero matrix
+    stays zero. The normaliser is the Schatten-8 norm, whose products are at hand: at most rank^(1/8) above the
+    largest singular value where the usual Frobenius norm is up to rank^(1/2) above, which saves about one step.
+    """
+    if x.device.type != "cpu":
+        return _newton_schulz(x, steps, half)
+    # a share at a time: its few square matrices stay in a core's cache (a fifth faster at 128 x 128)
+    short = min(x.shape[-2:])
+    size = max(torch.get_num_threads(), 2**16 // short**2)
+    for part in x.split(size):
+        part.copy_(_newton_schulz(part, steps, half))
+    return x
+
+
+def _newton_schulz(x: Tensor, steps: int, half: bool) -> Tensor:
+    """`orthogonalise` for matrices taken together, by products on the shorter side."""
+    rows, columns = x.shape[-2:]
+    tall = rows > columns
+    x = x.div_(torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).add_(1e-7))
+    x = x.bfloat16() if half else x
+    normalised = False
+    for segment in _segments(steps, max(rows, columns) / min(rows, columns), half):
+        gram, product = (x.mT @ x if tall else x @ x.mT), None
+        for i, (a, b, c) in enumerate(segment):
+            if normalised:
+                step = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+                step.diagonal(dim1=1, dim2=2).add_(a)
+            else:
+                step, normalised = _first_step(gram, a, b, c), True
+            product = step if product is None else step @ product
+            if i + 1 < len(segment):
+                gram = step @ (gram @ step)
+        assert product is not None
+        x = x @ product if tall else product @ x
+    return x
+
+
+def _first_step(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """The first step's a + b·G + c·G² for a matrix divided by its Schatten-8 norm s; includes that division."""
+    square = gram @ gram
+    # s², summed in fp32; the floor keeps zero matrices at zero
+    bound = torch.linalg.vector_norm(
+        square, dim=(1, 2), keepdim=True, dtype=torch.promote_types(gram.dtype, torch.float32)
+    )
+    bound = bound.sqrt_().clamp_min_(1e-12)
+    root = bound.rsqrt()
+    step = square.mul_((c * root / bound.square()).to(gram.dtype)).addcmul_(gram, (b * root / bound).to(gram.dtype))
+    step.diagonal(dim1=1, dim2=2).add_((a * root).to(gram.dtype).squeeze(-1))
+    return step
+
+
+class _Muon:
+    """Muon for the matrices of one shape: momentum and gradients in one buffer each, one batched orthogonalisation."""
+
+    def __init__(self, spec: MuonSpec, group: Group, members: list[tuple[str, nn.Parameter]]) -> None:
+        self.spec, self.lr, self.decay = spec, group.lr, group.weight_decay
+        self.names, self.params = [name for name, _ in members], [parameter for _, parameter in members]
+        first, shape = self.params[0], self.params[0].shape[-2:]
+        self.sizes = [math.prod(parameter.shape[:-2]) for parameter in self.params]
+        self.momentum = first.new_zeros(sum(self.sizes), *shape, requires_grad=False)
+        self.grads = torch.empty_like(self.momentum)
+        self.grad_views, self.momentum_views = self._views(self.grads), self._views(self.momentum)
+        self.gain = spec.gain(*shape)
+        on_cuda = first.device.type == "cuda" and first.dtype == torch.float32
+        self.half = spec.precision == "bf16" or (spec.precision == "auto" and on_cuda)
+
+    def _views(self, stack: Tensor) -> list[Tensor]:
+        """The stack as one tensor per parameter, in the parameter's shape."""
+        parts = stack.split(self.sizes)
+        return [part.view(parameter.shape) for part, parameter in zip(parts, self.params, strict=True)]
+
+    def step(self, factor: float, step: int) -> None:
+        present = [i for i, parameter in enumerate(self.params) if parameter.grad is not None]
+        if not present:
+            return
+        momentum = self.spec.momentum_at(step)
+        idle = {i: self.momentum_views[i].clone() for i, p in enumerate(self.params) if p.grad is None}
+        for i in idle:
+            self.grad_views[i].zero_()
+        grads = [parameter.grad for parameter in self.params if parameter.grad is not None]
+        torch._foreach_copy_([self.grad_views[i] for i in present], grads)
+        self.momentum.lerp_(self.grads, 1 - momentum)
+        for i, kept in idle.items():  # a parameter without a gradient is left as it is, its momentum too
+            self.momentum_views[i].copy_(kept)
+        source = self.grads.lerp_(self.momentum, momentum) if self.spec.nesterov else self.grads.copy_(self.momentum)
+        updates = self._views(orthogonalise(source, self.spec.steps, self.half).to(self.momentum.dtype))
+        params: list[Tensor] = [self.params[i] for i in present]
+        lr = self.lr * factor
+        if self.decay:
+            torch._foreach_mul_(params, 1 - lr * self.decay)
+        torch._foreach_add_(params, [updates[i] for i in present], alpha=-lr * self.gain)
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"{n}/momentum": view for n, view in zip(self.names, self.momentum_views, strict=True)}
+
+
+_FUSED = ("cpu", "cuda", "mps", "xpu")
+
+
+def _linear(tensor: Tensor, like: Tensor) -> bool:
+    """Whether both lie in memory element for element alike, which the fused kernel takes for granted."""
+    return tensor.stride() == like.stride() and tensor.dtype == like.dtype
+
+
+class _AdamW:
+    """AdamW for one group: one fused call where the device has the kernel, else torch's loop over lists."""
+
+    def __init__(self, spec: AdamWSpec, group: Group) -> None:
+        self.spec, self.lr, self.decay = spec, group.lr, group.weight_decay
+        self.names, self.params = group.names, group.params
+        self.means = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.params]
+        self.squares = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.params]
+        self.fused = all(
+            parameter.device.type in _FUSED and _linear(mean, parameter)
+            for parameter, mean in zip(self.params, self.means, strict=True)
+        )
+        self.steps = [
+            torch.zeros((), dtype=torch.float32, device=p.device if self.fused else "cpu") for p in self.params
+        ]
+
+    def step(self, factor: float, step: int) -> None:
+        rows = [
+            (p, self._grad(p), mean, square, count)
+            for p, mean, square, count in zip(self.params, self.means, self.squares, self.steps, strict=True)
+            if p.grad is not None
+        ]
+        if not rows:
+            return
+        params, grads, means, squares, counts = (list(column) for column in zip(*rows, strict=True))
+        beta1, beta2 = self.spec.betas
+        adamw(
+            params, grads, means, squares, [], counts,
+            fused=self.fused, foreach=None if self.fused else True, amsgrad=False, maximize=False,
+            lr=self.lr * factor, beta1=beta1, beta2=beta2, eps=self.spec.eps, weight_decay=self.decay,
+        )  # fmt: skip
+
+    def _grad(self, parameter: nn.Parameter) -> Tensor:
+        grad = parameter.grad
+        assert grad is not None
+        return grad if not self.fused or _linear(grad, parameter) else torch.empty_like(parameter).copy_(grad)
+
+    def state(self) -> dict[str, Tensor]:
+        columns = {"exp_avg": self.means, "exp_avg_sq": self.squares, "step": self.steps}
+        return {f"{n}/{key}": t for key, column in columns.items() for n, t in zip(self.names, column, strict=True)}
+
+
+class Optimizer:
+    """All updates of one model. Build it once the model is on its device.
+
+    `groups` says what is done to which parameter; the rate of a group at an update is `group.lr * factor`.
+    """
+
+    def __init__(self, model: nn.Module, spec: AdamWSpec | MuonSpec) -> None:
+        self.spec, self.groups = spec, param_groups(model, spec)
+        self.params = [parameter for group in self.groups for parameter in group.params]
+        self._parts: list[_Muon | _AdamW] = []
+        for group in self.groups:
+            if group.method == "muon" and isinstance(spec, MuonSpec):
+                self._parts += _by_shape(spec, group)
+            else:
+                self._parts.append(_AdamW(spec.adamw if isinstance(spec, MuonSpec) else spec, group))
+
+    @torch.no_grad()
+    def step(self, lr_factor: float, step: int) -> None:
+        """One update from the gradients at hand; `step` is its number, counted from 0. Without a gradient, no change."""
+        for part in self._parts:
+            part.step(lr_factor, step)
+
+    def zero_grad(self) -> None:
+        for parameter in self.params:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def grad_norm(self) -> Tensor:
+        """The 2-norm of all gradients together, a scalar tensor. Call it after gradients were summed over ranks."""
+        return torch.nn.utils.get_total_norm([p.grad for p in self.params if p.grad is not None])
+
+    @torch.no_grad()
+    def clip(self, max_norm: float) -> Tensor:
+        """Scale all gradients by one factor so that their norm is at most `max_norm`; returns the norm before.
+
+        A norm that is not finite is returned and makes the gradients so: look at it before `step`.
+        """
+        norm = self.grad_norm()
+        if norm.device.type == "cpu" and norm <= max_norm:
+            return norm
+        scale = (max_norm / (norm + 1e-6)).clamp_max(1.0)
+        torch._foreach_mul_([p.grad for p in self.params if p.grad is not None], scale)
+        return norm
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Everything the next update depends on beside the weights and `step`, by parameter name: "NAME/exp_avg", ….
+
+        The tensors are the live ones: save or copy them before the next step.
+        """
+        return {key: tensor for part in self._parts for key, tensor in part.state().items()}
+
+    @torch.no_grad()
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state_tensors` returned, bit for bit. Raises CheckpointError, changing nothing, if it does not fit."""
+        live = self.state_tensors()
+        for what, names in (("lacks", live.keys() - tensors.keys()), ("has unknown", tensors.keys() - live.keys())):
+            if names:
+                raise CheckpointError(
+                    f"the saved optimizer state {what} {len(names)} of its tensors, first {min(names)}",
+                    expected=f"{len(live)} tensors of this model and optimizer",
+                    received=f"{len(tensors)} tensors",
+                    change="resume with the model and optimizer the run was started with, or start a new run",
+                )
+        for key, tensor in live.items():
+            if (tensors[key].shape, tensors[key].dtype) != (tensor.shape, tensor.dtype):
+                raise CheckpointError(
+                    f"the saved optimizer state {key} does not fit",
+                    expected=f"{tuple(tensor.shape)} {tensor.dtype}",
+                    received=f"{tuple(tensors[key].shape)} {tensors[key].dtype}",
+                    change="resume with the model the run was started with",
+                )
+        for key, tensor in live.items():
+            tensor.copy_(tensors[key])
+
+
+def _by_shape(spec: MuonSpec, group: Group) -> list[_Muon]:
+    """One batch per shape, dtype and device."""
+    alike: dict[tuple[object, ...], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in zip(group.names, group.params, strict=True):
+        alike.setdefault((parameter.shape[-2:], parameter.dtype, parameter.device), []).append((name, parameter))
+    return [_Muon(spec, group, members) for members in alike.values()]
+
+
+OptimizerSpec = Annotated[AdamWSpec | MuonSpec, Field(discriminator="kind")]
