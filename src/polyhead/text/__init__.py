@@ -1,0 +1,21 @@
+"""1. TEXT → TOKENS: tokenizers (train, load, save), and text files into strings.
+
+    tokenizer.py    Tokenizer: encode, decode, stream, frame, train, load, save
+    kinds.py        what each kind does around its model; which kind a file is; whether it is lossless
+    training.py     one function per kind, from a stream of texts to a tokenizer.json
+    unigram.py      the Unigram trainer (EM and pruning)
+    guard.py        checks on files; special tokens never come from plain text
+    pieces.py       ids → bytes → text, whole or streamed
+    read.py         files → text, in pieces of bounded size
+    misencoded.py   UTF-8 that was read as something else: recognise and repair
+"""
+
+from polyhead.text.kinds import KINDS, ROLES, SPECIAL
+from polyhead.text.misencoded import looks_misencoded, repair
+from polyhead.text.pieces import Stream
+from polyhead.text.read import cut_point, read_chunks, read_text
+from polyhead.text.tokenizer import Tokenizer
+from polyhead.text.training import SmallCorpusWarning
+
+__all__ = ["KINDS", "ROLES", "SPECIAL", "SmallCorpusWarning", "Stream", "Tokenizer", "cut_point", "looks_misencoded",
+           "read_chunks", "read_text", "repair"]  # fmt: skip
