@@ -1,0 +1,91 @@
+"""One config sets a run: what to train, on what, how. YAML in a run's folder; `section.field=value` on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .optim import AdamWSpec, OptimizerSpec
+from .schedule import Cosine, Schedule
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DataConfig(_Config):
+    """Where the text comes from and how it is cut."""
+
+    path: str | tuple[str, ...] = Field(description="file, folder, pair of files `a.de,a.en`, or a Hub name owner/name")
+    validation: str | tuple[str, ...] | None = Field(None, description="a held-out source; None splits the data itself")
+    columns: str | None = Field(None, description="`text` column, or `source,target` columns")
+    holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")
+    split: Literal["file", "blank", "line"] = Field("file", description="where a text file's documents end")
+    documents: bool = Field(False, description="never attend across the boundaries of packed documents")
+    repair: bool = Field(False, description="repair text that was decoded with the wrong encoding")
+    max_bad: float = Field(0.01, ge=0, le=1, description="stop above this share of broken rows")
+
+
+class TokenizerConfig(_Config):
+    """Train one from the data, or take one from a file."""
+
+    kind: Literal["words", "chars", "bytes", "byte_bpe", "bpe", "wordpiece", "unigram", "sentencepiece"] = "byte_bpe"
+    vocab_size: int | None = Field(None, gt=0, description="None: the kind's own default")
+    path: str | None = Field(None, description="an existing tokenizer.json, used as it is")
+
+
+class TrainingConfig(_Config):
+    """The loop. Counts of steps are optimizer updates; batch is the global number of samples per update."""
+
+    objective: Literal["causal", "masked", "seq2seq"] = "causal"
+    steps: int = Field(1000, gt=0)
+    batch: int = Field(32, gt=0)
+    accumulate: int = Field(1, gt=0, description="micro-batches per update; must divide batch")
+    context: int | None = Field(None, gt=0, description="tokens per sample; None = the model's context")
+    optimizer: OptimizerSpec = AdamWSpec()
+    schedule: Schedule = Cosine()
+    clip: Annotated[float, Field(ge=0)] = Field(1.0, description="largest gradient norm; 0 = no clipping")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    z_loss: float = Field(0.0, ge=0)
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of tokens a masked objective asks for")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    checkpointing: bool = Field(False, description="recompute layers in the backward pass to save memory")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the weights, used for evaluation")
+    device: str = "auto"
+    threads: int | None = Field(None, gt=0)
+    log_every: int = Field(10, gt=0)
+    eval_every: int | None = Field(None, gt=0, description="None: about ten times a run")
+    eval_batches: int | None = Field(None, gt=0, description="None: the whole held-out part")
+    sample_every: int | None = Field(None, ge=0, description="None: whenever it evaluates; 0: never")
+    sample_prompt: str | None = None
+    sample_tokens: int = Field(120, gt=0)
+    save_every: int | None = Field(None, gt=0, description="None: whenever it evaluates")
+    keep: int = Field(2, gt=0, description="checkpoints kept")
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainingConfig:
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate must divide batch: got batch {self.batch}, accumulate {self.accumulate}")
+        return self
+
+    def every(self, field: Literal["eval_every", "save_every", "sample_every"]) -> int:
+        """The resolved interval; 0 = never."""
+        value = getattr(self, field)
+        if value is not None:
+            return value
+        return max(1, -(-self.steps // 10)) if field == "eval_every" else self.every("eval_every")
+
+
+class RunConfig(_Config):
+    """Everything about a run. model is a preset's name or a spec file; overrides are dotted paths into the spec."""
+
+    version: int = 1
+    model: str
+    overrides: dict[str, Any] = {}
+    data: DataConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(0, ge=0)

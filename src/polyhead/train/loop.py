@@ -1,0 +1,263 @@
+"""The training loop: batches → loss → gradients → update, with everything that must not go wrong around it.
+
+    for each step: micro-batches → Σ loss / Σ weights (over micro-batches and ranks) → clip → finite? → update
+Every step is a pure function of (seed, step, weights, optimizer state): resume needs nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from polyhead.data import Loader, Objective
+from polyhead.errors import CheckpointError, NonFiniteError
+from polyhead.generate.folder import weights
+from polyhead.nn import Batch, Tokens, Transformer
+
+from .config import TrainingConfig
+from .loss import loss_sum
+from .optim import Optimizer
+from .parallel import Ranks
+
+
+class Step(NamedTuple):
+    """What one update did. loss: nats per trained token before the update; norm: of the whole gradient, unclipped."""
+
+    loss: float
+    norm: float
+    tokens: int
+
+
+class Evaluation(NamedTuple):
+    """nats: summed negative log-likelihood; weight: targets it is summed over."""
+
+    nats: float
+    weight: float
+
+    @property
+    def loss(self) -> float:
+        """Nats per target; NaN when there were none."""
+        return self.nats / self.weight if self.weight else math.nan
+
+    def bits_per_byte(self, size: int) -> float:
+        """Bits per byte of text when the targets cover `size` bytes: comparable between tokenizers."""
+        return self.nats / math.log(2) / size if size else math.nan
+
+
+class Trainer:
+    """A model, its optimizer and its data. `step` makes one update; `evaluate` none."""
+
+    def __init__(
+        self, net: Transformer, config: TrainingConfig, *, seed: int, ranks: Ranks = Ranks(), compiled: bool = False
+    ) -> None:
+        self.net, self.config, self.seed, self.ranks = net.to(ranks.device), config, seed, ranks
+        net.use(checkpoint=config.checkpointing)
+        self.optimizer = Optimizer(net, config.optimizer)
+        self.params = [p for p in net.parameters() if p.requires_grad]
+        self.ema = {n: p.detach().clone() for n, p in net.named_parameters()} if config.ema else None
+        self.random = needs_random(net)
+        self.forward: Callable[[Batch], tuple[Tensor, Tensor | None]] = self._forward
+        if compiled:
+            self.forward = torch.compile(self._forward, dynamic=False)
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """(Σ weighted loss, sum of balance losses or None)."""
+        with self._precision():
+            x, balance = self.net.hidden(batch.inputs, batch.source)
+            total = loss_sum(
+                x, self.net.logits, batch.targets, batch.weights,
+                smoothing=self.config.label_smoothing, z=self.config.z_loss,
+            )  # fmt: skip
+        return total, balance
+
+    def _precision(self) -> Any:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.ranks.device.type, dtype=torch.bfloat16)
+
+    def step(self, micros: list[Batch], step: int) -> Step:
+        """One update, number `step` from 0, from this rank's micro-batches. Raises NonFiniteError before the weights
+        are touched when the loss or a gradient is NaN or infinite."""
+        self.net.train()
+        micros = [move(batch, self.ranks.device) for batch in micros]
+        weight = self.ranks.sum(torch.stack([batch.weights.sum() for batch in micros]).sum()).clamp(min=1e-9)
+        loss, tokens = torch.zeros((), device=self.ranks.device), 0
+        for micro, batch in enumerate(micros):
+            if self.random:  # dropout's stream belongs to (seed, step, micro, rank): nothing to save for resume
+                torch.manual_seed(mixed(self.seed, step, micro, self.ranks.rank))
+            total, balance = self.forward(batch)
+            part = total / weight
+            if balance is not None:
+                part = part + balance / (len(micros) * self.ranks.world)
+            part.backward()
+            loss += total.detach() / weight
+            tokens += batch.inputs.ids.numel() + (0 if batch.source is None else batch.source.ids.numel())
+        self.ranks.sum_grads(self.params)
+        norm = self.optimizer.clip(self.config.clip or math.inf)
+        loss_value, norm_value = torch.stack([self.ranks.sum(loss), norm.to(loss.dtype)]).tolist()
+        if not math.isfinite(loss_value) or not math.isfinite(norm_value):
+            self._refuse(step, loss_value, norm_value)
+        factor = self.config.schedule.factor(step, self.config.steps)
+        self.optimizer.step(factor, step)
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self._average(step)
+        return Step(loss_value, norm_value, tokens * self.ranks.world)
+
+    def _average(self, step: int) -> None:
+        """EMA ← d·EMA + (1 − d)·w, with d = min(decay, (1 + t) / (10 + t)) while it warms up."""
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        pairs = dict(self.net.named_parameters())
+        torch._foreach_lerp_(list(self.ema.values()), [pairs[n].detach() for n in self.ema], 1 - decay)
+
+    def _refuse(self, step: int, loss: float, norm: float) -> None:
+        bad = [n for n, p in self.net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        self.optimizer.zero_grad()
+        where = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "") or "the loss itself"
+        raise NonFiniteError(
+            f"step {step + 1}: loss {loss}, gradient norm {norm}; stopped before the weights were touched",
+            expected="finite numbers",
+            received=f"NaN or infinity in {where}",
+            change="lower the learning rate, lengthen the warm-up, clip harder, or use precision fp32; "
+            "--resume goes on from the last checkpoint",
+        )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in place of the trained ones, if an average is kept."""
+        if self.ema is None:
+            yield
+            return
+        live = {n: p.detach().clone() for n, p in self.net.named_parameters()}
+        self._put(self.ema)
+        try:
+            yield
+        finally:
+            self._put(live)
+
+    @torch.no_grad()
+    def _put(self, values: dict[str, Tensor]) -> None:
+        for name, p in self.net.named_parameters():
+            p.copy_(values[name])
+
+    def evaluate(self, data: Objective, batch: int, limit: int | None = None) -> Evaluation:
+        """Loss over the whole of `data` once (or its first `limit` batches), without smoothing; all ranks share it."""
+        with self.averaged():
+            return evaluate(self.net, data, batch, limit=limit, ranks=self.ranks, precision=self._precision)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Everything a checkpoint must hold, by group."""
+        groups = {"model": weights(self.net), "optimizer": self.optimizer.state_tensors()}
+        return groups | ({"ema": dict(self.ema)} if self.ema is not None else {})
+
+    def load(self, load: Callable[[str], dict[str, Tensor]]) -> None:
+        """Take a checkpoint's tensors; bit-exact."""
+        load_weights(self.net, load("model"))
+        self.optimizer.load_state_tensors(load("optimizer"))
+        if self.ema is not None:
+            for name, value in load("ema").items():
+                self.ema[name].copy_(value)
+
+
+@torch.inference_mode()
+def evaluate(
+    net: Transformer,
+    data: Objective,
+    batch: int,
+    *,
+    limit: int | None = None,
+    ranks: Ranks = Ranks(),
+    precision: Callable[[], Any] = nullcontext,
+) -> Evaluation:
+    """Summed loss of `net` over `data`, every target counted once."""
+    was = net.training
+    net.eval()
+    sums = torch.zeros(2, dtype=torch.float64, device=ranks.device)
+    for number, part in enumerate(data.evaluation(batch, rank=ranks.rank, world=ranks.world)):
+        if limit is not None and number >= limit:
+            break
+        part = move(part, ranks.device)
+        with precision():
+            x, _ = net.hidden(part.inputs, part.source)
+            nats = loss_sum(x, net.logits, part.targets, part.weights)
+        sums += torch.stack([nats.double(), part.weights.sum().double()])
+    net.train(was)
+    return Evaluation(*ranks.sum(sums).tolist())
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    """The batch on `device`; itself when it is there already."""
+    if device.type == "cpu":
+        return batch
+
+    def go(t: Any) -> Any:
+        return t.to(device, non_blocking=True) if isinstance(t, Tensor) else t
+
+    def tokens(part: Tokens | None) -> Tokens | None:
+        return None if part is None else Tokens(*map(go, part))
+
+    return Batch(tokens(batch.inputs), go(batch.targets), go(batch.weights), tokens(batch.source))
+
+
+def mixed(*parts: int) -> int:
+    """One 63-bit seed from several numbers (splitmix64 steps); equal parts, equal seed, on every machine."""
+    state = 0
+    for part in parts:
+        state = (state ^ part) * 0x9E3779B97F4A7C15 & 0xFFFF_FFFF_FFFF_FFFF
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFF_FFFF_FFFF_FFFF
+        state ^= state >> 27
+    return state >> 1
+
+
+def needs_random(net: Transformer) -> bool:
+    """Whether training draws random numbers inside the model."""
+    places = net.spec.dropout.model_dump().values()
+    stacks = net.spec.stacks.values()
+    return any(places) or any(b.residual.stochastic_depth for s in stacks for b in s.blocks.values())
+
+
+def load_weights(net: Transformer, tensors: dict[str, Tensor]) -> None:
+    """Copy saved weights into `net`; names and shapes must match exactly."""
+    own = weights(net)
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
+    if missing or extra or shapes:
+        raise CheckpointError(
+            "the weights do not fit the spec beside them",
+            expected="the same names and shapes",
+            received=f"missing {missing[:3]}, unknown {extra[:3]}, other shapes {shapes[:3]}",
+            change="use the spec the weights were saved with",
+        )
+    for name, value in own.items():
+        value.copy_(tensors[name])
+
+
+class Rate:
+    """Tokens per second over the recent past, pauses (evaluation, saving) left out."""
+
+    def __init__(self, window: float = 5.0) -> None:
+        self.window, self.seconds, self.tokens = window, 0.0, 0.0
+        self.mark = time.perf_counter()
+
+    def start(self) -> None:
+        self.mark = time.perf_counter()
+
+    def add(self, tokens: int) -> float:
+        now = time.perf_counter()
+        self.seconds, self.mark, self.tokens = self.seconds + now - self.mark, now, self.tokens + tokens
+        rate = self.tokens / max(self.seconds, 1e-9)
+        if self.seconds > self.window:
+            self.seconds, self.tokens = self.seconds / 2, self.tokens / 2
+        return rate
+
+
+def batches(data: Objective, config: TrainingConfig, seed: int, ranks: Ranks, start: int) -> Iterator[list[Batch]]:
+    """This rank's micro-batches of each step from `start` to the last."""
+    loader = Loader(data, batch=config.batch, seed=seed, rank=ranks.rank, world=ranks.world)
+    return loader.iterate(start, config.accumulate, stop=config.steps)

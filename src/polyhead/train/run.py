@@ -1,0 +1,308 @@
+"""A run from its config to its folder: prepare, train, evaluate, sample, save, resume.
+
+    runs/a/  config.yaml  spec.json  tokenizer.json  meta.json  metrics.jsonl  data/  checkpoints/  report.html
+What happens is told as events, (name, fields), to whoever listens; this file prints nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from polyhead.checkpoint import JsonLines, Saved, latest, lock, save, write_json, write_text
+from polyhead.errors import ConfigError, Stopped, UserError
+from polyhead.generate import Model, load
+from polyhead.nn import ModelSpec
+
+from .config import RunConfig, TrainingConfig
+from .loop import Rate, Trainer, batches
+from .memory import explain_memory
+from .parallel import Ranks, join_ranks, leave_ranks
+from .prepare import Prepared, prepare
+from .settings import read_config, spec_of
+
+Listener = Callable[[str, dict[str, Any]], None]
+COMPILE_FLOPS = 2e13  # on a CPU a compiled step wins back the half minute it costs only on runs beyond this
+
+
+def quiet(name: str, fields: dict[str, Any]) -> None:
+    """The listener that says nothing."""
+
+
+class Run:
+    """One run's folder and everything in it. `go` trains to the end or to an orderly stop."""
+
+    def __init__(self, config: RunConfig, folder: Path, ranks: Ranks, tell: Listener = quiet) -> None:
+        self.config, self.folder, self.ranks = config, folder, ranks
+        self.tell: Listener = tell if ranks.first else quiet
+        self.training = settle(config.training, ranks.device)
+        self.checkpoints = folder / "checkpoints"
+
+    def go(self, saved: Saved | None = None) -> Model:
+        """Train from the start, or from a checkpoint; returns the trained model."""
+        self._threads(saved)
+        if self.ranks.first:  # first of all: from here on the folder can be resumed
+            text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+            write_text(self.folder / "config.yaml", text)
+        prepared = prepare(self.config, self.folder, self.ranks, self.tell)
+        spec = spec_of(self.config, prepared.tokenizer.vocab_size)
+        compiled = self._compiled(spec, prepared, saved)
+        net = spec.build(self.config.seed)
+        trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
+        start = 0
+        if saved is not None:
+            trainer.load(saved.load)
+            start = saved.step
+        meta = {"format": 1, "objective": self.training.objective, "choices": self._choices(compiled)}
+        meta |= {"preset": self.config.model, "seed": self.config.seed}
+        if self.ranks.first and saved is None:
+            self._write_head(spec, prepared, meta)
+        model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
+        self.tell("start", self._facts(spec, prepared, compiled, start))
+        with interruptible() as interrupt, explain_memory(spec, self.training):
+            self._loop(trainer, model, prepared, start, interrupt, meta)
+        if trainer.ema is not None:
+            trainer._put(trainer.ema)
+        net.eval()
+        return model
+
+    def _threads(self, saved: Saved | None) -> None:
+        """Resume sums in the same order only with the same number of threads."""
+        threads = self.training.threads
+        if threads is None and saved is not None:
+            threads = saved.state.get("choices", {}).get("threads")
+        if threads is not None and self.ranks.device.type == "cpu":
+            torch.set_num_threads(threads)
+
+    def _choices(self, compiled: bool) -> dict[str, Any]:
+        return {"compile": compiled, "threads": torch.get_num_threads(), "precision": self.training.precision}
+
+    def _compiled(self, spec: ModelSpec, prepared: Prepared, saved: Saved | None) -> bool:
+        """Whether the step is compiled: as asked, as before, or where it pays."""
+        asked = self.training.compile
+        if saved is not None and "choices" in saved.state:
+            return bool(saved.state["choices"]["compile"])
+        if asked != "auto":
+            return asked == "on"
+        if self.training.objective == "seq2seq" or not has_compiler(self.ranks.device):
+            return False
+        flops = 3 * spec.flops(prepared.context, self.training.batch).total * self.training.steps
+        return self.ranks.device.type == "cuda" or flops > COMPILE_FLOPS
+
+    def _write_head(self, spec: ModelSpec, prepared: Prepared, meta: dict[str, Any]) -> None:
+        write_text(self.folder / "spec.json", spec.model_dump_json(indent=1, exclude_defaults=False))
+        prepared.tokenizer.save(self.folder / "tokenizer.json")
+        write_json(self.folder / "meta.json", meta)
+
+    def _facts(self, spec: ModelSpec, prepared: Prepared, compiled: bool, start: int) -> dict[str, Any]:
+        return {
+            "params": spec.params(), "spec": spec, "prepared": prepared, "compiled": compiled, "start": start,
+            "steps": self.training.steps, "device": str(self.ranks.device), "precision": self.training.precision,
+            "folder": self.folder, "world": self.ranks.world, "training": self.training,
+        }  # fmt: skip
+
+    def _loop(
+        self, trainer: Trainer, model: Model, data: Prepared, start: int, interrupt: Interrupt, meta: dict[str, Any]
+    ) -> None:
+        config, total = self.training, self.training.steps
+        metrics = JsonLines(self.folder / "metrics.jsonl") if self.ranks.first else None
+        if metrics is not None:
+            metrics.cut_after(start)
+        board = self._board()
+        rate, began, tokens = Rate(), time.perf_counter(), start * config.batch * data.context
+        for step, micros in enumerate(batches(data.train, config, self.config.seed, self.ranks, start), start):
+            done = trainer.step(micros, step)
+            speed, tokens = rate.add(done.tokens), tokens + done.tokens
+            number = step + 1
+            row: dict[str, Any] = {"step": number, "loss": done.loss, "grad_norm": done.norm}
+            row |= {"lr": config.optimizer.lr * config.schedule.factor(step, total), "tokens": tokens}
+            row |= {"tokens_per_s": round(speed, 1), "seconds": round(time.perf_counter() - began, 3)}
+            if due(number, config.every("eval_every"), total):
+                row |= self._evaluate(trainer, data)
+            if "val_loss" in row or number % config.log_every == 0 or number in (1, total):
+                self._record(row, metrics, board)
+            self.tell("step", row)
+            if due(number, config.every("sample_every"), total) and self.ranks.first:
+                self._sample(trainer, model, number)
+            stop = self.ranks.any(interrupt.signum is not None)
+            if stop or due(number, config.every("save_every"), total):
+                self._save(trainer, number, meta)
+            if stop:
+                raise Stopped(interrupt.signum or signal.SIGTERM, f"stopped after step {number}; --resume goes on")
+            rate.start()
+        if board is not None:
+            board.close()
+
+    def _evaluate(self, trainer: Trainer, data: Prepared) -> dict[str, float]:
+        if data.validation is None:
+            return {}
+        result = trainer.evaluate(data.validation, self.training.batch, self.training.eval_batches)
+        row = {"val_loss": result.loss}
+        if data.validation_bytes and self.training.objective == "causal" and self.training.eval_batches is None:
+            row["val_bpb"] = result.bits_per_byte(data.validation_bytes)
+        return row
+
+    def _record(self, row: dict[str, Any], metrics: JsonLines | None, board: Any) -> None:
+        if metrics is not None:
+            metrics.append(row)
+        if board is not None:
+            for name, value in row.items():
+                if name != "step":
+                    board.add_scalar(name, value, row["step"])
+
+    def _board(self) -> Any:
+        if not self.training.tensorboard or not self.ranks.first:
+            return None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                "training.tensorboard needs the tensorboard package",
+                change="pip install 'polyhead[tensorboard]', or leave training.tensorboard out",
+            ) from error
+        return SummaryWriter(str(self.folder / "tensorboard"))
+
+    def _sample(self, trainer: Trainer, model: Model, number: int) -> None:
+        """One sample with a fixed seed and prompt, so that samples along a run can be compared."""
+        if self.training.objective == "masked":
+            return
+        with trainer.averaged():
+            trainer.net.eval()
+            sample = sample_text(model, self.training, self._prompt())
+        append_line(self.folder / "samples.jsonl", {"step": number, **sample})
+        self.tell("sample", {"step": number, **sample})
+
+    def _prompt(self) -> str | None:
+        return self.training.sample_prompt
+
+    def _save(self, trainer: Trainer, number: int, meta: dict[str, Any]) -> None:
+        if self.ranks.first:
+            state = {"choices": meta["choices"], "finished": number == self.training.steps, "world": self.ranks.world}
+            warnings: list[str] = []
+            save(self.checkpoints, number, trainer.tensors(), state, keep=self.training.keep, warnings=warnings)
+            for text in warnings:
+                self.tell("note", {"text": text})
+        self.ranks.barrier()
+        self.tell("save", {"step": number})
+
+
+def due(number: int, every: int, total: int) -> bool:
+    """Whether something done every `every` steps (0 = never), and at the end, is due after step `number`."""
+    return every > 0 and (number % every == 0 or number == total)
+
+
+def settle(config: TrainingConfig, device: torch.device) -> TrainingConfig:
+    """The config with "auto" precision resolved: bf16 where the hardware multiplies it natively."""
+    if config.precision != "auto":
+        return config
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return config.model_copy(update={"precision": "bf16" if native else "fp32"})
+
+
+def has_compiler(device: torch.device) -> bool:
+    """Whether torch.compile can build its kernels here."""
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+
+
+def sample_text(model: Model, config: TrainingConfig, prompt: str | None) -> dict[str, str]:
+    """{"prompt", "text"}: what the model writes now."""
+    if prompt is None and model.tokenizer is not None and config.objective == "causal":
+        prompt = "\n"
+    if prompt is None:
+        return {"prompt": "", "text": ""}
+    made = model.generate(prompt, max_tokens=config.sample_tokens, temperature=0.8, top_p=0.95, seed=0)
+    return {"prompt": prompt, "text": made.text}
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class Interrupt:
+    """The first signal asks for an orderly stop; a second one stops at once."""
+
+    signum: int | None = None
+
+    def __call__(self, signum: int, frame: Any) -> None:
+        if self.signum is not None:
+            raise Stopped(signum, "stopped at once; the last checkpoint is whole")
+        self.signum = signum
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Ctrl-C and SIGTERM set a flag that the loop looks at after each step."""
+    interrupt, names = Interrupt(), (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {name: signal.signal(name, interrupt) for name in names}
+    except ValueError:  # not the main thread: whoever runs it handles signals
+        yield interrupt
+        return
+    try:
+        yield interrupt
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def train_run(config: RunConfig | None, folder: str | Path, *, resume: bool = False, tell: Listener = quiet) -> Model:
+    """Train a config into `folder`. resume goes on from the newest whole checkpoint there; a missing or empty folder
+    starts fresh. config None takes the folder's own. Raises ConfigError when the folder holds a run already."""
+    folder = Path(folder)
+    ranks = join_ranks(config.training.device if config is not None else "auto")
+    try:
+        saved = find_start(folder, resume, tell if ranks.first else quiet)
+        if saved is not None or (resume and (folder / "config.yaml").exists()):
+            config = read_config(folder, config)
+        if config is None:
+            raise ConfigError(f"{folder} holds no run to resume", change="give a preset and data to start one")
+        if saved is not None and saved.state.get("finished") and saved.step >= config.training.steps:
+            tell("finished", {"step": saved.step, "folder": folder})
+            return load(folder)
+        with fresh_folder(folder, ranks), lock(folder) if ranks.first else nullcontext():
+            return Run(config, folder, ranks, tell).go(saved)
+    finally:
+        leave_ranks()
+
+
+@contextmanager
+def fresh_folder(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Make the folder; if the input turns out wrong before a step is made in a new one, leave nothing behind."""
+    new = ranks.first and (not folder.exists() or not any(folder.iterdir()))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except UserError:
+        if new and not (folder / "metrics.jsonl").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def find_start(folder: Path, resume: bool, tell: Listener) -> Saved | None:
+    """The checkpoint to go on from, or None for a fresh start."""
+    used = folder.exists() and (not folder.is_dir() or any(p.name != ".lock" for p in folder.iterdir()))
+    if used and not resume:
+        raise ConfigError(
+            f"{folder} is not empty",
+            expected="a new folder for a new run",
+            received="an existing run" if (folder / "config.yaml").exists() else "a folder with other files",
+            change="add --resume to go on with it, or choose another -o",
+        )
+    saved = latest(folder / "checkpoints") if used else None
+    for reason in saved.skipped if saved is not None else ():
+        tell("note", {"text": f"skipped a damaged checkpoint: {reason}"})
+    if saved is not None:
+        tell("resume", {"step": saved.step})
+    return saved
