@@ -17,7 +17,9 @@ class ByteTokenizer:
     pad, bos, eos, unk, mask, cls, sep = range(7)
     vocab_size = 263
 
-    def encode(self, text: str) -> list[int]:
+    fingerprint = "bytes"
+
+    def encode(self, text: str, *, start: bool = True) -> list[int]:
         return [7 + b for b in text.encode()]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
@@ -25,9 +27,6 @@ class ByteTokenizer:
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         return bytes(int(i) - 7 for i in ids if i >= 7).decode()
-
-    def save(self, path: Path) -> None:
-        Path(path).write_text("bytes")
 
 
 SPECIAL = dict(pad=0, bos=1, eos=2, unk=3, mask=4, cls=5, sep=6)

@@ -71,7 +71,9 @@ def test_evaluation_is_in_order(corpus_of) -> None:
 
 
 @fixture_ok
-@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20), context=st.integers(1, 25), epoch=st.integers(0, 5))
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20), context=st.integers(1, 25), epoch=st.integers(0, 5)
+)
 def test_b15_packed_documents_never_meet(corpus_of, lengths, context, epoch) -> None:
     """Ids carry their document's number, so that a leak shows in the ids themselves."""
     lengths = [2, *lengths]

@@ -24,7 +24,9 @@ def dataset_of(corpus_of, pairs_of, tokenizer):
     def make(kind: str):
         if kind == "seq2seq":
             rng = np.random.default_rng(0)
-            return Seq2Seq(pairs_of([([9 + i] * rng.integers(1, 20), [9 + i] * rng.integers(1, 20)) for i in range(61)]))
+            return Seq2Seq(
+                pairs_of([([9 + i] * rng.integers(1, 20), [9 + i] * rng.integers(1, 20)) for i in range(61)])
+            )
         ids = [[7 + (i * 31 + d) % 250 for i in range(90)] for d in range(11)]
         file = corpus_of(ids, vocab=263)
         return Masked(file, 16, tokenizer) if kind == "masked" else Causal(file, 16, documents=kind == "documents")
@@ -37,13 +39,19 @@ def same(one: Batch, two: Batch) -> bool:
         tokens = [*batch.inputs, *(batch.source or ())]
         return [*tokens, batch.targets, batch.weights]
 
-    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(flat(one), flat(two), strict=True))
+    return all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(flat(one), flat(two), strict=True)
+    )
 
 
 def rows(batch: Batch) -> list[tuple]:
     """What each row trains, whatever the width it was padded to."""
     ids = batch.inputs.ids if batch.source is None else batch.source.ids
-    keep = torch.ones_like(ids, dtype=torch.bool) if batch.source is None or not batch.source.padded else batch.source.pos >= 0
+    keep = (
+        torch.ones_like(ids, dtype=torch.bool)
+        if batch.source is None or not batch.source.padded
+        else batch.source.pos >= 0
+    )
     return [
         (tuple(i[k].tolist()), tuple(t[w > 0].tolist()))
         for i, k, t, w in zip(ids, keep, batch.targets, batch.weights, strict=True)

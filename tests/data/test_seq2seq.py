@@ -18,7 +18,9 @@ def random_pairs(n: int, longest: int = 40, seed: int = 0) -> list[tuple[list[in
     """Every id of pair i names its place, so that a mix-up shows."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest, n)
-    return [([7 + i % 900] * int(a), [8 + i % 900] * int(max(1, a + rng.integers(-2, 3)))) for i, a in enumerate(lengths)]
+    return [
+        ([7 + i % 900] * int(a), [8 + i % 900] * int(max(1, a + rng.integers(-2, 3)))) for i, a in enumerate(lengths)
+    ]
 
 
 def test_shapes_and_ends(pairs_of) -> None:

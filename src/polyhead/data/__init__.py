@@ -1,17 +1,26 @@
-"""Tokens to batches: sources, packing, objectives, and a loader whose order is a pure function of the step.
+"""2. TOKENS → BATCH: sources, packing, objectives, and a loader whose order is a pure function of the step.
 
-source = open_source("book.txt")                  # or a folder, rows, parallel files, a Hub name
-train, valid = source.holdout()
-corpus = pack(train, tokenizer, "runs/a/train.tokens")
-loader = Loader(Causal(corpus, context=64), batch=12, seed=0)
-for micros in loader.iterate(start=0): ...
+sources.py      open_source: what the user names → documents or pairs; holdout → training and validation part
+opening.py      which files are meant, and are they text, pairs, rows or a data set?
+files.py        a path → its files, and what each of them is
+readers.py      one file → documents, pairs or rows
+rows.py         rows of JSONL, CSV, TSV, Parquet: columns, and what happens to broken ones
+hub.py          data sets through the `datasets` library
+corpus.py       a corpus that can be read again and again; the survey that reads it first
+holdout.py      which document belongs to which part
+pieces.py       text in bounded memory
+packing.py      pack: a source → a packed corpus, made once
+tokenfile.py    the packed corpus: its format, TokenFile and PairFile
+order.py        the order of samples: a bijection, no table, no state
+objectives/     packed corpus → Batch: causal, masked, seq2seq
+loader.py       samples → steps, over ranks and micro-batches
 """
 
 from __future__ import annotations
 
 from .loader import Loader
 from .objectives import Causal, Masked, Objective, Seq2Seq
-from .pack import pack
+from .packing import pack
 from .sources import Pair, Piece, Source, open_source
 from .tokenfile import PairFile, TokenFile
 

@@ -33,7 +33,7 @@ def open_corpus(where: Where | Sequence[Where], asked: Asked) -> Corpus:
     places = list(where)
     if not places:
         raise DataError("no source named", expected="a path, several paths or owner/name", received="an empty list")
-    if len(places) == 2 and _are_parallel(*map(Path, places), asked):
+    if len(places) == 2 and _are_parallel(Path(places[0]), Path(places[1]), asked):
         return _parallel(_found(places[0]), _found(places[1]), asked)
     return _chain([_open_one(place, asked) for place in places], asked)
 

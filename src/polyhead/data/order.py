@@ -7,6 +7,7 @@ Random bits come from a hash of (seed, epoch, place), so that no generator has a
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +15,7 @@ _MASK = (1 << 64) - 1
 _ROUNDS = 6
 _GOLDEN, _MIX_A, _MIX_B = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _U = np.uint64
+BLOCK = 1024
 
 
 def key(*parts: int) -> int:
@@ -49,6 +51,14 @@ def permute(places: np.ndarray, n: int, *keys: int) -> np.ndarray:
     while (outside := out >= _U(n)).any():
         out[outside] = _feistel(out[outside], a, b, rounds)
     return out.astype(np.int64)
+
+
+@lru_cache(maxsize=16)
+def permuted_block(n: int, block: int, *keys: int) -> np.ndarray:
+    """`permute` of the places from block·BLOCK on, BLOCK of them or up to n; remembered, as steps follow one another."""
+    out = permute(np.arange(block * BLOCK, min(n, (block + 1) * BLOCK)), n, *keys)
+    out.flags.writeable = False
+    return out
 
 
 def _feistel(x: np.ndarray, a: int, b: int, rounds: list[np.uint64]) -> np.ndarray:

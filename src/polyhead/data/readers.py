@@ -69,10 +69,8 @@ def _text(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Piece]:
 
 def looks_like_scan(path: Path, asked: Asked) -> bool:
     """Whether the first line is of the form IN: … OUT: …"""
-    for line in pieces.lines(chunks_of(path, asked)):
-        if line is None or line.strip():
-            return line is not None and _SCAN.match(line.strip()) is not None
-    return False
+    beginning = next(chunks_of(path, asked), "").lstrip()
+    return _SCAN.match(beginning.partition("\n")[0].strip()) is not None
 
 
 def _scan(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Pair]:

@@ -7,14 +7,14 @@ arguments; resume, ranks, accumulation and prefetch then work without further co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import DataError
 from ...nn.tokens import Batch
-from ..order import key, noise, permute
+from ..order import BLOCK, key, permuted_block
 from ..tokenfile import TokenFile
 
 
@@ -39,13 +39,16 @@ class Objective(ABC):
 
     def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """(epochs, indices) of the `count` samples from number `start` of the endless stream: one step's batch."""
-        n = len(self)
-        number = np.arange(start, start + count, dtype=np.int64)
-        epochs, places = number // n, number % n
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            places[here] = permute(places[here], n, seed, epoch)
-        return epochs, places
+        n, at, end = len(self), start, start + count
+        epochs: list[int] = []
+        parts: list[np.ndarray] = []
+        while at < end:
+            epoch, place = divmod(at, n)
+            block, offset = divmod(place, BLOCK)
+            parts.append(permuted_block(n, block, seed, epoch)[offset : offset + end - at])
+            epochs += [epoch] * len(parts[-1])
+            at += len(parts[-1])
+        return np.array(epochs), np.concatenate(parts)
 
 
 class Cut(NamedTuple):
@@ -74,14 +77,13 @@ class Windows:
 
     def starts(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> np.ndarray:
         """(B,) first token of each window in its epoch."""
-        epochs = np.broadcast_to(np.asarray(epoch), np.shape(indices)).astype(np.uint64)
-        phase = noise(epochs + np.uint64(key(seed, 0xFA5E) >> 1)) % np.uint64(self._phases)
-        return phase.astype(np.int64) + np.asarray(indices, np.int64) * self.stride
+        phase = by_epoch(epoch, lambda e: key(seed, e, 0xFA5E) % self._phases)
+        return np.asarray(indices, np.int64) * self.stride + phase.astype(np.int64)
 
     def read(self, starts: np.ndarray) -> np.ndarray:
         """(B, span) ids in the file's own dtype; a corpus shorter than `span` gives rows of its own length."""
         self.file.check()
-        return self._rows[starts]
+        return np.ascontiguousarray(self._rows[starts])
 
     def documents(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, span) document number within its window, and (B, span) position within the document's visible part."""
@@ -104,6 +106,8 @@ class Windows:
             yield Cut(starts, np.where(number < count, ideal - starts, width))
 
 
-def spread(value: int | np.ndarray, like: np.ndarray) -> np.ndarray:
-    """`value` as uint64, one per element of `like`."""
-    return np.broadcast_to(np.asarray(value), like.shape).astype(np.uint64)
+def by_epoch(epoch: int | np.ndarray, value: Callable[[int], int]) -> np.ndarray:
+    """`value` of each epoch as uint64: one for all samples where they share an epoch, as in nearly every batch."""
+    if isinstance(epoch, np.ndarray) and (epoch != epoch[0]).any():
+        return np.array([value(e) for e in epoch.tolist()], np.uint64)
+    return np.array([value(int(epoch if isinstance(epoch, int) else epoch[0]))], np.uint64)

@@ -13,7 +13,7 @@ from ...errors import ConfigError, DataError
 from ...nn.tokens import Batch, Tokens
 from ..order import key, noise
 from ..tokenfile import TokenFile
-from .base import Objective, Windows, spread
+from .base import Objective, Windows, by_epoch
 
 if TYPE_CHECKING:
     from ...text import Tokenizer
@@ -41,7 +41,6 @@ class Masked(Objective):
         split: tuple[float, float, float] = (0.8, 0.1, 0.1),
         documents: bool = False,
     ) -> None:
-        _check(file, tokenizer, rate, split)
         first = tokenizer.bos if tokenizer.cls is None else tokenizer.cls
         last = tokenizer.eos if tokenizer.sep is None else tokenizer.sep
         self._before = [] if first is None else [first]
@@ -52,7 +51,7 @@ class Masked(Objective):
                 "the context leaves no room for text", expected=f"more than {context - body}", received=str(context)
             )
         self.file, self.context, self.by_document = file, context, documents
-        self.rate, self.split, self._mask = rate, split, tokenizer.mask
+        self.rate, self.split, self._mask = rate, split, _check(file, tokenizer, rate, split)
         self._is_special = np.zeros(file.vocab_size, bool)
         self._is_special[[i for i in file.special.values() if i < file.vocab_size]] = True
         self._ordinary = np.flatnonzero(~self._is_special)
@@ -79,7 +78,7 @@ class Masked(Objective):
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         indices = np.asarray(indices, np.int64)
-        rows = noise(noise(spread(epoch, indices) + np.uint64(key(seed, _CHOOSE) >> 1)) + indices.astype(np.uint64))
+        rows = noise(by_epoch(epoch, lambda e: key(seed, e, _CHOOSE)) + indices.astype(np.uint64))
         return self._batch(self._windows.starts(indices, epoch, seed), rows, None)
 
     def evaluation(self, batch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -93,21 +92,23 @@ class Masked(Objective):
         chosen = (random & np.uint64((1 << _BITS) - 1) < np.uint64(self.rate * (1 << _BITS))) & ~self._is_special[body]
         if skip is not None:
             chosen &= np.arange(body.shape[1]) >= skip[:, None]
-        targets = torch.from_numpy(self._around(body))
-        weights = torch.zeros(targets.shape)
-        left = len(self._before)
-        weights[:, left : left + body.shape[1]] = torch.from_numpy(chosen)
+        around = self._around(body)
+        trained = np.zeros(around.shape, np.float32)
+        trained[:, len(self._before) : len(self._before) + body.shape[1]] = chosen
         ids = torch.from_numpy(self._around(self._hide(body, chosen, random)))
+        targets, weights = torch.from_numpy(around), torch.from_numpy(trained)
         if not self.by_document:
             return Batch(Tokens(ids), targets, weights)
         return Batch(self._segmented(ids, starts), targets, weights)
 
     def _hide(self, body: np.ndarray, chosen: np.ndarray, random: np.ndarray) -> np.ndarray:
+        places = np.flatnonzero(chosen)
+        random = random.ravel()[places]
         fate = (random >> np.uint64(64 - _BITS)).astype(np.float64) / (1 << _BITS)
-        body[chosen & (fate < self.split[0])] = self._mask
-        drawn = chosen & (fate >= self.split[0]) & (fate < self.split[0] + self.split[1])
-        pick = noise(random[drawn] ^ np.uint64(_REPLACE)) % np.uint64(len(self._ordinary))
-        body[drawn] = self._ordinary[pick.astype(np.int64)]
+        to_mask, to_random = fate < self.split[0], fate < self.split[0] + self.split[1]
+        drawn = self._ordinary[(noise(random ^ np.uint64(_REPLACE)) % np.uint64(len(self._ordinary))).astype(np.int64)]
+        flat = body.ravel()
+        flat[places] = np.where(to_mask, self._mask, np.where(to_random, drawn, flat[places]))
         return body
 
     def _around(self, body: np.ndarray) -> np.ndarray:
@@ -127,7 +128,8 @@ class Masked(Objective):
         return Tokens(ids, pos=torch.from_numpy(pos), segment=torch.from_numpy(segment))
 
 
-def _check(file: TokenFile, tokenizer: Tokenizer, rate: float, split: tuple[float, float, float]) -> None:
+def _check(file: TokenFile, tokenizer: Tokenizer, rate: float, split: tuple[float, float, float]) -> int:
+    """The id of <mask>, after all settings were found to make sense."""
     if file.kind != "text":
         raise DataError(f"{file.path} holds {file.kind}", expected="text", change="pack a source of text")
     if tokenizer.mask is None:
@@ -151,3 +153,4 @@ def _check(file: TokenFile, tokenizer: Tokenizer, rate: float, split: tuple[floa
             expected="non-negative numbers with the sum 1",
             received=str(split),
         )
+    return tokenizer.mask

@@ -120,23 +120,31 @@ class Seq2Seq(Objective):
     def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """As Objective's, but the samples of one batch are of about one length. `count` is the batch size, and
         `start` a multiple of it: slices of pools fall on the batches, also where a batch straddles two epochs."""
-        n, number = len(self), np.arange(start, start + count, dtype=np.int64)
-        epochs, places = number // n, number % n
-        indices = np.empty_like(places)
-        for i, (epoch, place) in enumerate(zip(epochs.tolist(), places.tolist(), strict=True)):
-            head = -epoch * n % count
-            number_of_pool = max(0, (place - head) // (count * self.pool))
-            first = head + number_of_pool * count * self.pool if number_of_pool else 0
-            indices[i] = self._sorted_pool(seed, epoch, number_of_pool, count)[place - first]
-        return epochs, indices
+        n, at, end = len(self), start, start + count
+        epochs: list[int] = []
+        parts: list[np.ndarray] = []
+        while at < end:
+            epoch, place = divmod(at, n)
+            pool = max(0, (place - self._head(epoch, count)) // (count * self.pool))
+            first = self._pool_start(epoch, pool, count)
+            parts.append(self._sorted_pool(seed, epoch, pool, count)[place - first : place - first + end - at])
+            epochs += [epoch] * len(parts[-1])
+            at += len(parts[-1])
+        return np.array(epochs), np.concatenate(parts)
+
+    def _head(self, epoch: int, batch: int) -> int:
+        """The samples at an epoch's beginning that complete the last batch of the epoch before."""
+        return -epoch * len(self) % batch
+
+    def _pool_start(self, epoch: int, pool: int, batch: int) -> int:
+        return self._head(epoch, batch) + pool * batch * self.pool if pool else 0
 
     def _sorted_pool(self, seed: int, epoch: int, pool: int, batch: int) -> np.ndarray:
         name = (seed, epoch, pool, batch)
         if (known := self._memo.get(name)) is not None:
             return known
-        n, head = len(self), -epoch * len(self) % batch
-        first = head + pool * batch * self.pool if pool else 0
-        last = min(n, head + (pool + 1) * batch * self.pool)
+        n, head = len(self), self._head(epoch, batch)
+        first, last = self._pool_start(epoch, pool, batch), min(n, self._pool_start(epoch, pool + 1, batch))
         members = permute(np.arange(first, last), n, seed, epoch)
         source, target = self.lengths(members)
         members = members[np.lexsort((source, np.maximum(source, target)))]

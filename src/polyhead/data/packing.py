@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from ..text import Tokenizer
 
 _PIECE = 1 << 14  # characters encoded as one text
-_GROUP = 1 << 18  # characters encoded in one call
+_GROUP = 1 << 17  # characters encoded in one call
 _SPECIAL = ("pad", "bos", "eos", "unk", "mask", "cls", "sep")
 Progress = Callable[[int], None]
 
@@ -78,24 +77,16 @@ def _confirm(source: Source, writer: TokenWriter, before: str, after: str) -> No
 
 
 def _fingerprint(source: Source, tokenizer: Tokenizer, eos: int | None) -> str:
-    facts = {"format": 1, "source": source.identity(), "tokenizer": _tokenizer_hash(tokenizer), "eos": eos}
+    facts = {"format": 1, "source": source.identity(), "tokenizer": tokenizer.fingerprint, "eos": eos}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _tokenizer_hash(tokenizer: Tokenizer) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "tokenizer.json")
-        tokenizer.save(path)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write_text(
     writer: TokenWriter, source: Source, tokenizer: Tokenizer, eos: int | None, progress: Progress | None
 ) -> None:
-    done, last_cut = 0, source.cut_short
+    done, last_cut, encode = 0, source.cut_short, _Encoder(tokenizer)
     for group in _groups(steady(source.pieces(), _PIECE)):
-        encoded = tokenizer.encode_batch([piece.text for piece in group])
-        for piece, ids in zip(group, encoded, strict=True):
+        for piece, ids in zip(group, encode(group), strict=True):
             writer.add(ids)
             writer.bytes += len(piece.text.encode())
             if piece.ends:
@@ -105,6 +96,32 @@ def _write_text(
         done += sum(len(piece.text) for piece in group)
         if progress:
             progress(done)
+
+
+class _Encoder:
+    """Encodes pieces so that a document's ids do not show where it was cut.
+
+    A tokenizer may put a space before a text; it must not before a piece that goes on with a document. A piece that
+    begins with a space gets none in most tokenizers, and can then be encoded in a batch like a beginning.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._at_start = tokenizer, True
+        self._batched = tokenizer.encode(" a b") == tokenizer.encode(" a b", start=False)
+
+    def __call__(self, group: list[Piece]) -> list[list[int]]:
+        together: list[int] = []
+        out: list[list[int]] = [[] for _ in group]
+        for i, piece in enumerate(group):
+            if self._at_start or (self._batched and piece.text[:1] == " "):
+                together.append(i)
+            else:
+                out[i] = self._tokenizer.encode(piece.text, start=False)
+            self._at_start = piece.ends
+        encoded = self._tokenizer.encode_batch([group[i].text for i in together])
+        for i, ids in zip(together, encoded, strict=True):
+            out[i] = ids
+        return out
 
 
 def _write_pairs(writer: TokenWriter, source: Source, tokenizer: Tokenizer, progress: Progress | None) -> None:
