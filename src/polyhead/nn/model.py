@@ -23,7 +23,7 @@ from .tokens import Tokens
 class ModelSpec(Spec):
     """The whole architecture as data. `family` is read by import and export alone; forward never sees it."""
 
-    version: int = Field(1, description="format of this spec; a newer one than the program knows is refused")
+    version: int = Field(1, ge=1, description="format of this spec; a newer one than the program knows is refused")
     family: str = ""
     encoder: StackSpec | None = None
     decoder: StackSpec | None = None

@@ -28,7 +28,7 @@ class StackSpec(Spec):
     """`layout` names the kind of each layer and is repeated until `layers` layers stand, e.g. ("local", "full")."""
 
     width: int = Field(gt=0)
-    layers: int = Field(gt=0)
+    layers: int = Field(gt=0, le=10_000)
     embedding: EmbeddingSpec
     blocks: dict[str, BlockSpec] = Field(min_length=1)
     layout: tuple[str, ...] = Field(min_length=1)

@@ -1,0 +1,34 @@
+"""Every architecture as data. A family's file holds literals; presets.py is the one place that reads them.
+
+preset("gpt2") is a frozen ModelSpec; resolve() takes a file as well; override() and with_vocab() make a changed copy;
+defaults() is how a preset is trained when nothing else is said. problems.py turns what pydantic says into plain words.
+"""
+
+from .document import read
+from .presets import (
+    defaults,
+    for_objective,
+    override,
+    preset,
+    presets,
+    resolve,
+    spec_from,
+    with_context,
+    with_vocab,
+)
+from .problems import check, explain
+
+__all__ = [
+    "check",
+    "defaults",
+    "explain",
+    "for_objective",
+    "override",
+    "preset",
+    "presets",
+    "read",
+    "resolve",
+    "spec_from",
+    "with_context",
+    "with_vocab",
+]

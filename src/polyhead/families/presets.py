@@ -1,0 +1,272 @@
+"""The logic over the families' literals: a preset's name, or a file, becomes a validated ModelSpec.
+
+A family's file has RECIPES, nested data in which "$name" stands for a value, and PRESETS, which name a recipe and give
+the values. A value may hold references itself. There is no arithmetic and no condition: what differs is a value.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import ConfigError
+from ..nn import ModelSpec
+from ..nn.pattern import causal_only
+from . import bert, falcon, gpt, llama, modern, t5, transformer
+from .document import SUFFIXES, read
+from .problems import check, nearest
+
+Objective = Literal["causal", "masked", "seq2seq"]
+
+_FAMILIES = (modern, gpt, llama, falcon, bert, t5, transformer)
+_RECIPES: dict[str, Any] = {name: recipe for family in _FAMILIES for name, recipe in family.RECIPES.items()}
+_PRESETS: dict[str, Any] = {name: values for family in _FAMILIES for name, values in family.PRESETS.items()}
+_SECTIONS = ("tokenizer", "training")
+_TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
+
+
+def presets() -> list[str]:
+    """The names of all presets, family by family, small ones first."""
+    return list(_PRESETS)
+
+
+@cache
+def preset(name: str) -> ModelSpec:
+    """The frozen architecture of a preset. ConfigError, with the nearest names, if there is none of that name."""
+    return check(ModelSpec, _fill(*_recipe(name, "spec")), f"preset {name}")
+
+
+def defaults(name_or_path: str | Path) -> dict[str, Any]:
+    """How a model is trained unless told otherwise: {"tokenizer": {kind, vocab_size}, "training": {objective, steps,
+    batch, optimizer, schedule, …}}, the sections of a run's configuration. A fresh copy each time.
+
+    The batch counts rows of one update on one machine; published models were trained with larger ones, for longer.
+    For a file: those of the preset it starts from, else of the CPU size of its shape, with plain AdamW.
+    """
+    if not _is_file(name_or_path):
+        name = str(name_or_path)
+        return {section: _fill(*_recipe(name, section)) for section in _SECTIONS}
+    data = read(name_or_path)
+    spec = spec_from(data, str(name_or_path))
+    if "preset" not in data:
+        return _general(spec)
+    found, vocab = defaults(data["preset"]), spec.top.embedding.vocab
+    if vocab != preset(data["preset"]).top.embedding.vocab:
+        found["tokenizer"]["vocab_size"] = vocab
+    return found
+
+
+def resolve(name_or_path: str | Path) -> ModelSpec:
+    """A preset's name, or a .json or .yaml file with a whole spec or {"preset": name, …what differs…}, to its spec."""
+    if not _is_file(name_or_path):
+        return preset(str(name_or_path))
+    return spec_from(read(name_or_path), str(name_or_path))
+
+
+def spec_from(data: dict[str, Any], source: str = "the spec") -> ModelSpec:
+    """The spec that plain data describes; source names it in errors. Data of a newer format is refused as such."""
+    data, known = dict(data), ModelSpec.model_fields["version"].default
+    version = data.get("version", known)
+    if isinstance(version, int) and version > known:
+        raise ConfigError(
+            f"{source} was written by a newer polyhead: format {version}, this program reads {known}",
+            expected=f"version {known}",
+            received=f"version {version}",
+            change="update polyhead",
+        )
+    if "preset" not in data:
+        return check(ModelSpec, data, source)
+    name = data.pop("preset")
+    if not isinstance(name, str):
+        raise ConfigError(f"{source}: preset is not a name", expected="a preset's name", received=repr(name), change="write its name")
+    return override(preset(name), data, source)
+
+
+def override(spec: ModelSpec, changes: dict[str, Any], source: str = "the changed spec") -> ModelSpec:
+    """A copy of the spec with values replaced: {"decoder.layers": 8} or, nested, {"decoder": {"layers": 8}}.
+
+    A new `kind`, or a mapping with a `kind`, starts that choice anew, with its own defaults; {} empties a mapping first.
+    Two short names do what a person means by them: "vocab" is with_vocab, "context" is with_context.
+    """
+    flat = _flatten(changes)
+    vocab, context = flat.pop("vocab", None), flat.pop("context", None)
+    data = spec.model_dump(mode="json")
+    for path, value in sorted(flat.items(), key=_outer_first):
+        _put(data, path.split("."), value, source)
+    changed = check(ModelSpec, data, source) if flat else spec
+    if vocab is not None:
+        changed = with_vocab(changed, _whole("vocab", vocab, source))
+    return changed if context is None else with_context(changed, _whole("context", context, source))
+
+
+def with_vocab(spec: ModelSpec, vocab: int) -> ModelSpec:
+    """The same architecture for another vocabulary: token tables of every stack, and the lm and mlm heads' outputs."""
+    data = spec.model_dump(mode="json")
+    for name in spec.stacks:
+        data[name]["embedding"]["vocab"] = vocab
+    for name, head in spec.heads.items():
+        if head.task in ("lm", "mlm"):
+            data["heads"][name]["output"] = vocab
+    return check(ModelSpec, data, f"vocabulary {vocab}")
+
+
+def with_context(spec: ModelSpec, context: int) -> ModelSpec:
+    """The same architecture for another row length; learned position tables get as many rows."""
+    data = spec.model_dump(mode="json") | {"context": context}
+    for name, stack in spec.stacks.items():
+        if stack.embedding.position.kind == "learned":
+            data[name]["embedding"]["position"]["length"] = context
+    return check(ModelSpec, data, f"context {context}")
+
+
+def for_objective(spec: ModelSpec, objective: Objective) -> ModelSpec:
+    """The spec with the one head this objective trains: its own lm or mlm head, else the standard one.
+
+    The standard lm head is tied to the table; the standard mlm head is BERT's transform (dense, act, norm at the table's
+    width, tied matrix, bias). Other heads are left out: they would stay at their initial values. ConfigError if the
+    shape does not fit: causal needs a causal decoder alone, masked an encoder alone, seq2seq both.
+    """
+    _check_shape(spec, objective)
+    task = _TASKS[objective]
+    heads = {name: head.model_dump(mode="json") for name, head in spec.heads.items() if head.task == task}
+    name = next(iter(heads), task)
+    head = heads.get(name) or _standard_head(spec, task)
+    if list(spec.heads) == list(heads) == [name]:
+        return spec
+    return check(ModelSpec, spec.model_dump(mode="json") | {"heads": {name: head}}, f"objective {objective}")
+
+
+# ---------------------------------------------------------------- below: how
+
+
+def _recipe(name: str, section: str) -> tuple[Any, dict[str, Any]]:
+    """(a section of the preset's recipe, with the preset's own entries of it, and the values for its references)"""
+    if name not in _PRESETS:
+        raise _no_preset(name)
+    own = _PRESETS[name]
+    recipe = _RECIPES[own["recipe"]]
+    return recipe[section] | own.get(section, {}), recipe["values"] | own
+
+
+def _fill(node: Any, values: dict[str, Any]) -> Any:
+    """A copy of the node with every text "$name" replaced by that value, which may hold references in turn."""
+    if isinstance(node, str) and node.startswith("$"):
+        return _fill(values[node[1:]], values)
+    if isinstance(node, dict):
+        return {key: _fill(value, values) for key, value in node.items()}
+    return [_fill(value, values) for value in node] if isinstance(node, list) else node
+
+
+def _no_preset(name: str) -> ConfigError:
+    why = next((reason for start, reason in gpt.UNPUBLISHED.items() if name.lower().startswith(start)), None)
+    if why is not None:
+        return ConfigError(
+            f"there is no preset {name}, because its architecture is unpublished: {why}",
+            expected="a published architecture",
+            received=name,
+            change="take gpt3, the last of its line that is described",
+        )
+    near = nearest(name.lower(), _PRESETS, 3)
+    change = "did you mean " + " or ".join(near) + "?" if near else "polyhead show lists them"
+    return ConfigError(f"there is no preset {name!r}", expected="one of " + ", ".join(_PRESETS), received=name, change=change)
+
+
+def _is_file(name_or_path: str | Path) -> bool:
+    if isinstance(name_or_path, Path):
+        return True
+    return name_or_path not in _PRESETS and (name_or_path.lower().endswith(SUFFIXES) or "/" in name_or_path or "\\" in name_or_path)
+
+
+def _general(spec: ModelSpec) -> dict[str, Any]:
+    """Defaults of a spec that comes from no preset: its shape's CPU size, with an optimizer that suits any initial values."""
+    objective = "causal" if spec.encoder is None else "masked" if spec.decoder is None else "seq2seq"
+    found = defaults({"causal": "gpt-micro", "masked": "bert-nano", "seq2seq": "transformer-nano"}[objective])
+    found["tokenizer"]["vocab_size"] = min(stack.embedding.vocab for stack in spec.stacks.values())
+    plain = defaults("llama-nano")["training"]
+    found["training"] |= {"optimizer": plain["optimizer"] | {"lr": 1e-3}, "schedule": plain["schedule"]}
+    return found
+
+
+def _flatten(changes: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested and dotted keys alike as {dotted path: value}; a mapping with its own `kind` stays whole."""
+    flat: dict[str, Any] = {}
+    for key, value in changes.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value and "kind" not in value:
+            flat |= _flatten(value, f"{path}.")
+        else:
+            flat[path] = deepcopy(value)
+    return flat
+
+
+def _outer_first(change: tuple[str, Any]) -> tuple[int, bool]:
+    """Outer paths before inner ones and `kind` before its siblings, whatever order they were given in."""
+    path = change[0].split(".")
+    return len(path), path[-1] != "kind"
+
+
+def _put(data: dict[str, Any], path: list[str], value: Any, source: str) -> None:
+    """Set one value in place, making room where nothing was."""
+    node = data
+    for i, part in enumerate(path[:-1]):
+        if node.get(part) is None:
+            node[part] = {}
+        inner = node[part]
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"{source}: {'.'.join(path)} points into a single value",
+                expected=f"a path that ends at {'.'.join(path[: i + 1])}",
+                received=f"{'.'.join(path)} = {value!r}",
+                change=f"set {'.'.join(path[: i + 1])} as a whole",
+            )
+        node = inner
+    if path[-1] == "kind" and node.get("kind") != value:
+        node.clear()
+    node[path[-1]] = value
+
+
+def _whole(name: str, value: Any, source: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(
+            f"{source}: {name} does not fit", expected="a whole number above 0", received=repr(value), change=f"correct {name}"
+        )
+    return value
+
+
+def _check_shape(spec: ModelSpec, objective: str) -> None:
+    if objective not in _TASKS:
+        near = nearest(objective, _TASKS)
+        raise ConfigError(
+            "there is no such objective",
+            expected=" | ".join(_TASKS),
+            received=repr(objective),
+            change=f"write {near[0]}" if near else "choose one",
+        )
+    causal = spec.decoder is not None and all(causal_only(b.attention.pattern) for b in spec.decoder.blocks.values())
+    shape = "encoder–decoder" if len(spec.stacks) == 2 else next(iter(spec.stacks))
+    fits = {"encoder": "masked", "decoder": "causal", "encoder–decoder": "seq2seq"}[shape]
+    crossed = spec.encoder is None and any(b.cross is not None for b in spec.top.blocks.values())
+    if fits == objective and (causal or fits == "masked") and not crossed:
+        return
+    needs = {"causal": "a causal decoder alone", "masked": "an encoder alone", "seq2seq": "an encoder and a causal decoder"}
+    received = f"an {shape}" if shape[0] == "e" else "a decoder"
+    if fits == objective:
+        received += " with cross-attention but no encoder" if crossed else " whose attention looks ahead"
+    change = f"train it with objective {fits}" if fits != objective else "change its blocks, or the shape"
+    raise ConfigError(
+        f"objective {objective} does not fit this architecture", expected=needs[objective], received=received, change=change
+    )
+
+
+def _standard_head(spec: ModelSpec, task: str) -> dict[str, Any]:
+    table = spec.top.embedding.table_width(spec.top.width)
+    head = {"task": task, "output": spec.top.embedding.vocab, "tied": True}
+    if task == "mlm":
+        block = spec.top.blocks[spec.top.kind(0)]
+        act = getattr(block.ffn, "act", "gelu")
+        head |= {"dense": table, "act": act if act != "clamped_swiglu" else "gelu", "bias": True, "norm": block.norm.model_dump(mode="json")}
+    elif table != spec.top.width:
+        head |= {"dense": table, "dense_bias": False}
+    return head

@@ -1,0 +1,161 @@
+"""Published parameter counts, exactly: by spec, by part, and by the module that is built (on the meta device)."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+
+import polyhead.families as families
+from polyhead.families import preset
+
+TOTALS = {
+    "gpt-nano": 853_769,
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "gpt3": 174_604_259_328,
+    "llama-7b": 6_738_415_616,
+    "llama-13b": 13_015_864_320,
+    "llama-2-70b": 68_976_648_192,
+    "llama-3-8b": 8_030_261_248,
+    "mistral-7b": 7_241_732_096,
+    "falcon-7b": 6_921_720_704,
+    "bert-base": 109_482_240,
+    "bert-large": 335_141_888,
+    "roberta-base": 124_645_632,
+    "albert-base-v2": 11_683_584,
+    "albert-xxlarge-v2": 222_595_584,
+    "distilbert-base": 66_362_880,
+    "electra-small": 13_483_008,
+    "electra-base": 108_891_648,
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "transformer-base": 63_045_632,
+    "transformer-big": 214_171_648,
+}
+CPU_SIZES = {"gpt-nano", "gpt-micro", "gpt-mini", "llama-nano", "bert-nano", "transformer-nano"}
+
+
+def test_every_published_preset_has_its_count_here() -> None:
+    assert set(families.presets()) == set(TOTALS) | CPU_SIZES
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_total(name: str) -> None:
+    assert preset(name).params().total == TOTALS[name]
+
+
+def part_of(name: str) -> str:
+    """The part of Counts that a parameter of a built model belongs to."""
+    stack, _, rest = name.partition(".")
+    if stack == "heads":
+        return f"heads.{rest.split('.')[0]}"
+    rules = (
+        (r"embed\.", "embedding"),
+        (r"relative\.", "positions"),
+        (r"layers\.\d+\.(attention|cross)\.heads\.", "attention"),
+        (r"layers\.\d+\.ffn\.", "feed_forward"),
+        (r"layers\.\d+\.(join_|x0_mix|attention\.value_mix)|final_norm", "norms"),
+    )
+    return f"{stack}.{next(part for form, part in rules if re.match(form, rest))}"
+
+
+@pytest.mark.parametrize("name", families.presets())
+def test_counts_are_those_of_the_built_module_part_by_part(name: str) -> None:
+    with torch.device("meta"):
+        model = preset(name).build(seed=None)
+    built: dict[str, int] = {}
+    for parameter, value in model.named_parameters():
+        built[part_of(parameter)] = built.get(part_of(parameter), 0) + value.numel()
+    assert built == {part: n for part, n in preset(name).params().parts.items() if n}
+
+
+def test_parts_of_gpt2() -> None:
+    """A block is 12d² + 13d: attention 4d² + 4d, feed-forward 8d² + 5d, two norms 4d."""
+    d, layers = 768, 12
+    parts = preset("gpt2").params().parts
+    assert parts["decoder.embedding"] == (50257 + 1024) * d
+    assert parts["decoder.attention"] == layers * (4 * d * d + 4 * d)
+    assert parts["decoder.feed_forward"] == layers * (8 * d * d + 5 * d)
+    assert parts["decoder.norms"] == layers * 4 * d + 2 * d
+    assert parts["heads.lm"] == 0
+
+
+def test_parts_of_llama_2_70b() -> None:
+    d, layers, inner, kv = 8192, 80, 28672, 8 * 128
+    parts = preset("llama-2-70b").params().parts
+    assert parts["decoder.embedding"] == parts["heads.lm"] == 32000 * d, "an untied output matrix counts"
+    assert parts["decoder.attention"] == layers * (2 * d * d + 2 * d * kv)
+    assert parts["decoder.feed_forward"] == layers * 3 * d * inner
+    assert parts["decoder.norms"] == (2 * layers + 1) * d
+
+
+def test_parts_of_bert_base_and_albert() -> None:
+    d = 768
+    bert, albert = preset("bert-base").params().parts, preset("albert-base-v2").params().parts
+    assert bert["encoder.embedding"] == (30522 + 512 + 2) * d + 2 * d
+    assert bert["heads.pooler"] == albert["heads.pooler"] == d * d + d
+    assert albert["encoder.embedding"] == (30000 + 512 + 2) * 128 + 2 * 128 + 128 * d + d
+    assert albert["encoder.attention"] * 12 == bert["encoder.attention"], "one set of weights for twelve layers"
+
+
+def test_parts_of_t5_small() -> None:
+    d = 512
+    parts = preset("t5-small").params().parts
+    assert parts["encoder.embedding"] == 32128 * d and parts["decoder.embedding"] == 0, "one table"
+    assert parts["encoder.positions"] == parts["decoder.positions"] == 32 * 8
+    assert parts["encoder.attention"] * 2 == parts["decoder.attention"] == 6 * 8 * d * d
+    assert parts["encoder.norms"] == 13 * d and parts["decoder.norms"] == 19 * d
+
+
+@pytest.mark.parametrize(("name", "d"), [("transformer-base", 512), ("transformer-big", 1024)])
+def test_the_transformer_of_2017_by_the_papers_formulas(name: str, d: int) -> None:
+    """V·d once; encoder layer 12d² + 5d + 4d, decoder layer 16d² + 5d + 6d: projections have no biases, feed-forwards do."""
+    total = 37000 * d + 6 * (12 * d * d + 9 * d) + 6 * (16 * d * d + 11 * d)
+    assert preset(name).params().total == total
+    assert f"{total / 1e6:.1f}" == {512: "63.0", 1024: "214.2"}[d]
+
+
+def test_gpt_nano_with_65_characters() -> None:
+    assert families.with_vocab(preset("gpt-nano"), 65).params().total == 803_081
+
+
+def test_gpt3_alternates_dense_and_banded_layers() -> None:
+    stack = preset("gpt3").decoder
+    assert [stack.kind(i) for i in range(4)] == ["dense", "banded", "dense", "banded"]
+    assert stack.blocks["banded"].attention.pattern.reach() == (127, 0)
+    assert stack.blocks["dense"].attention.pattern.reach() == (None, 0)
+
+
+def test_b_windows_count_the_token_itself() -> None:
+    pattern = preset("mistral-7b").decoder.blocks["layer"].attention.pattern
+    assert (pattern.back, pattern.ahead) == (4095, 0)
+
+
+def test_choices_that_no_count_can_see() -> None:
+    """What is published and leaves the number of parameters as it is: norms' ε, activations, θ, scales, placement."""
+    eps = {"llama-7b": 1e-6, "llama-2-70b": 1e-5, "mistral-7b": 1e-5, "bert-base": 1e-12, "roberta-base": 1e-5, "t5-small": 1e-6}
+    for name, value in {**eps, "gpt2": 1e-5, "falcon-7b": 1e-5, "albert-base-v2": 1e-12}.items():
+        stack = preset(name).top
+        assert stack.blocks[stack.kind(0)].norm.eps == value, name
+    acts = {"gpt2": "gelu_tanh", "bert-base": "gelu", "albert-base-v2": "gelu_tanh", "falcon-7b": "gelu", "t5-small": "relu"}
+    for name, act in {**acts, "llama-7b": "silu", "transformer-base": "relu"}.items():
+        assert preset(name).top.blocks["layer"].ffn.act == act, name
+    assert preset("llama-3-8b").decoder.blocks["layer"].attention.position.theta == 500000
+    assert preset("falcon-7b").decoder.blocks["layer"].residual.parallel == "one_norm"
+    for name, placement in {"bert-base": "post", "transformer-base": "post", "gpt2": "pre", "t5-base": "pre"}.items():
+        assert preset(name).top.blocks["layer"].residual.placement == placement, name
+        assert (preset(name).top.final_norm is None) == (placement == "post"), name
+    for name, d in {"t5-small": 512, "t5-base": 768}.items():
+        assert math.isclose(preset(name).heads["lm"].scale, d**-0.5, rel_tol=1e-15)
+        assert preset(name).decoder.blocks["layer"].attention.heads.scale == 1.0
+    for name, d in {"transformer-base": 512, "transformer-big": 1024}.items():
+        assert math.isclose(preset(name).encoder.embedding.scale, math.sqrt(d), rel_tol=1e-15)
+    assert preset("roberta-base").encoder.embedding.position.offset == 2
+    assert {name: preset(name).context for name in ("gpt2", "gpt3", "llama-7b", "llama-2-70b", "llama-3-8b", "mistral-7b")} == {
+        "gpt2": 1024, "gpt3": 2048, "llama-7b": 2048, "llama-2-70b": 4096, "llama-3-8b": 8192, "mistral-7b": 32768,
+    }  # fmt: skip
