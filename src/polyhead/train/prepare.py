@@ -19,7 +19,8 @@ DEFAULT_VOCAB = 4096
 
 
 class Prepared(NamedTuple):
-    """What training needs from the data. sizes: counts for people; validation_bytes: UTF-8 bytes of the held-out text."""
+    """What training needs from the data. sizes: counts for people; validation_bytes: UTF-8 bytes of the held-out text;
+    example: of pairs, the first held-out source."""
 
     tokenizer: Tokenizer
     train: Objective
@@ -28,6 +29,7 @@ class Prepared(NamedTuple):
     validation_bytes: int
     sizes: dict[str, int]
     notes: list[str]
+    example: str | None = None
 
 
 def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepared:
@@ -48,8 +50,9 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepar
         notes = notes + list(getattr(objective, "notes", []))
     sizes = {"train_tokens": tokens_in(train), "validation_tokens": tokens_in(held)}
     sizes |= {"train_samples": len(objectives[0]), "validation_samples": len(objectives[1])}
-    size = held.bytes if isinstance(held, TokenFile) else 0
-    return Prepared(tokenizer, *objectives, context, size, sizes, list(dict.fromkeys(notes)))
+    size = bytes_in(held)
+    sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
+    return Prepared(tokenizer, *objectives, context, size, sizes, list(dict.fromkeys(notes)), first_source(held, tokenizer))
 
 
 def context_of(config: RunConfig) -> int:
@@ -59,6 +62,18 @@ def context_of(config: RunConfig) -> int:
 
 def tokens_in(file: TokenFile | PairFile) -> int:
     return len(file.file) if isinstance(file, PairFile) else len(file)
+
+
+def bytes_in(file: TokenFile | PairFile) -> int:
+    """UTF-8 bytes behind the tokens; 0 for pairs, whose bits per byte would mix two texts."""
+    return file.bytes if isinstance(file, TokenFile) else 0
+
+
+def first_source(file: TokenFile | PairFile, tokenizer: Tokenizer) -> str | None:
+    if isinstance(file, TokenFile):
+        return None
+    (starts, ends), tokens = file.sources, file.file.tokens
+    return tokenizer.decode(tokens[starts[0] : ends[0]].tolist())
 
 
 def _make(config: RunConfig, folder: Path, kind: str, tell: Tell) -> tuple[Tokenizer, Any, Any, list[str]]:

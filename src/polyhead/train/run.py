@@ -7,6 +7,8 @@ What happens is told as events, (name, fields), to whoever listens; this file pr
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 import signal
 import time
@@ -18,6 +20,7 @@ from typing import Any
 import torch
 import yaml
 
+from polyhead import __version__
 from polyhead.checkpoint import JsonLines, Saved, latest, lock, save, write_json, write_text
 from polyhead.errors import ConfigError, Stopped, UserError
 from polyhead.generate import Model, load
@@ -28,9 +31,11 @@ from .loop import Rate, Trainer, batches
 from .memory import explain_memory
 from .parallel import Ranks, join_ranks, leave_ranks
 from .prepare import Prepared, prepare
+from polyhead.report import write_report
 from .settings import read_config, spec_of
 
 Listener = Callable[[str, dict[str, Any]], None]
+BEFORE = {".lock", "corpus"}  # what may lie in the folder of a run that has not begun
 COMPILE_FLOPS = 2e13  # on a CPU a compiled step wins back the half minute it costs only on runs beyond this
 
 
@@ -55,7 +60,7 @@ class Run:
             write_text(self.folder / "config.yaml", text)
         prepared = prepare(self.config, self.folder, self.ranks, self.tell)
         spec = spec_of(self.config, prepared.tokenizer.vocab_size)
-        compiled = self._compiled(spec, prepared, saved)
+        compiled, why = self.compiles(spec, prepared, saved)
         net = spec.build(self.config.seed)
         trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
         start = 0
@@ -63,16 +68,18 @@ class Run:
             trainer.load(saved.load)
             start = saved.step
         meta = {"format": 1, "objective": self.training.objective, "choices": self._choices(compiled)}
-        meta |= {"preset": self.config.model, "seed": self.config.seed}
+        meta |= {"preset": self.config.model, "seed": self.config.seed, "machine": machine(self.ranks.device)}
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
         model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
-        self.tell("start", self._facts(spec, prepared, compiled, start))
+        self.tell("start", self._facts(spec, prepared, compiled, start) | {"why": why})
         with interruptible() as interrupt, explain_memory(spec, self.training):
             self._loop(trainer, model, prepared, start, interrupt, meta)
         if trainer.ema is not None:
             trainer._put(trainer.ema)
         net.eval()
+        if self.ranks.first:
+            self.tell("report", {"path": write_report(self.folder)})
         return model
 
     def _threads(self, saved: Saved | None) -> None:
@@ -86,17 +93,21 @@ class Run:
     def _choices(self, compiled: bool) -> dict[str, Any]:
         return {"compile": compiled, "threads": torch.get_num_threads(), "precision": self.training.precision}
 
-    def _compiled(self, spec: ModelSpec, prepared: Prepared, saved: Saved | None) -> bool:
-        """Whether the step is compiled: as asked, as before, or where it pays."""
+    def compiles(self, spec: ModelSpec, prepared: Prepared, saved: Saved | None) -> tuple[bool, str]:
+        """Whether the step is compiled (as asked, as before, or where it pays), and why."""
         asked = self.training.compile
         if saved is not None and "choices" in saved.state:
-            return bool(saved.state["choices"]["compile"])
+            return bool(saved.state["choices"]["compile"]), "as before the resume"
         if asked != "auto":
-            return asked == "on"
-        if self.training.objective == "seq2seq" or not has_compiler(self.ranks.device):
-            return False
+            return asked == "on", f"training.compile={asked}"
+        if self.training.objective == "seq2seq":
+            return False, "lengths differ from batch to batch"
+        if not has_compiler(self.ranks.device):
+            return False, "no C++ compiler here"
+        if self.ranks.device.type == "cuda":
+            return True, "it pays on a GPU"
         flops = 3 * spec.flops(prepared.context, self.training.batch).total * self.training.steps
-        return self.ranks.device.type == "cuda" or flops > COMPILE_FLOPS
+        return flops > COMPILE_FLOPS, f"compiling pays beyond {COMPILE_FLOPS:.0e} FLOPs, this run is {flops:.0e}"
 
     def _write_head(self, spec: ModelSpec, prepared: Prepared, meta: dict[str, Any]) -> None:
         write_text(self.folder / "spec.json", spec.model_dump_json(indent=1, exclude_defaults=False))
@@ -132,7 +143,7 @@ class Run:
                 self._record(row, metrics, board)
             self.tell("step", row)
             if due(number, config.every("sample_every"), total) and self.ranks.first:
-                self._sample(trainer, model, number)
+                self._sample(trainer, model, number, data.example)
             stop = self.ranks.any(interrupt.signum is not None)
             if stop or due(number, config.every("save_every"), total):
                 self._save(trainer, number, meta)
@@ -171,18 +182,15 @@ class Run:
             ) from error
         return SummaryWriter(str(self.folder / "tensorboard"))
 
-    def _sample(self, trainer: Trainer, model: Model, number: int) -> None:
+    def _sample(self, trainer: Trainer, model: Model, number: int, example: str | None) -> None:
         """One sample with a fixed seed and prompt, so that samples along a run can be compared."""
         if self.training.objective == "masked":
             return
         with trainer.averaged():
             trainer.net.eval()
-            sample = sample_text(model, self.training, self._prompt())
+            sample = sample_text(model, self.training, example)
         append_line(self.folder / "samples.jsonl", {"step": number, **sample})
         self.tell("sample", {"step": number, **sample})
-
-    def _prompt(self) -> str | None:
-        return self.training.sample_prompt
 
     def _save(self, trainer: Trainer, number: int, meta: dict[str, Any]) -> None:
         if self.ranks.first:
@@ -193,6 +201,15 @@ class Run:
                 self.tell("note", {"text": text})
         self.ranks.barrier()
         self.tell("save", {"step": number})
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where and with what a run was made, for its report."""
+    return {
+        "polyhead": __version__, "torch": torch.__version__, "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+    }  # fmt: skip
 
 
 def due(number: int, every: int, total: int) -> bool:
@@ -215,13 +232,17 @@ def has_compiler(device: torch.device) -> bool:
     return device.type == "cpu" and any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
-def sample_text(model: Model, config: TrainingConfig, prompt: str | None) -> dict[str, str]:
-    """{"prompt", "text"}: what the model writes now."""
-    if prompt is None and model.tokenizer is not None and config.objective == "causal":
-        prompt = "\n"
-    if prompt is None:
-        return {"prompt": "", "text": ""}
-    made = model.generate(prompt, max_tokens=config.sample_tokens, temperature=0.8, top_p=0.95, seed=0)
+def sample_text(model: Model, config: TrainingConfig, example: str | None = None) -> dict[str, str]:
+    """{"prompt", "text"}: what the model writes now, to the prompt asked for, else to the example or a line's beginning."""
+    prompt = config.sample_prompt if config.sample_prompt is not None else example or "\n"
+    room = model.spec.context - (len(model.tokenizer.encode(prompt)) if config.objective == "causal" else 0)
+    if room < 1:
+        raise ConfigError(
+            "training.sample_prompt fills the whole context", expected=f"fewer than {model.spec.context} tokens",
+            received=f"{model.spec.context - room} tokens", change="shorten it",
+        )  # fmt: skip
+    temperature = 0.8 if config.objective == "causal" else 0.0
+    made = model.generate(prompt, max_tokens=min(config.sample_tokens, room), temperature=temperature, seed=0)
     return {"prompt": prompt, "text": made.text}
 
 
@@ -292,7 +313,7 @@ def fresh_folder(folder: Path, ranks: Ranks) -> Iterator[None]:
 
 def find_start(folder: Path, resume: bool, tell: Listener) -> Saved | None:
     """The checkpoint to go on from, or None for a fresh start."""
-    used = folder.exists() and (not folder.is_dir() or any(p.name != ".lock" for p in folder.iterdir()))
+    used = folder.exists() and (not folder.is_dir() or any(p.name not in BEFORE for p in folder.iterdir()))
     if used and not resume:
         raise ConfigError(
             f"{folder} is not empty",
