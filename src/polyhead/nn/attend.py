@@ -23,6 +23,7 @@ from .pattern import Causal, Full, Pattern, allowed
 Backend = Literal["auto", "reference", "sdpa", "banded", "flex"]
 BiasFn = Callable[[Tensor, At, At], Tensor]  # (head, q rows, k cols) → added to the scores
 BAND_FACTOR = 4  # auto takes banded once the keys are this many times the band
+SHORT = 256  # compiled on a CPU, rows up to this long are faster as plain products than through the fused kernel
 
 
 class Lowered(NamedTuple):
@@ -54,7 +55,7 @@ def lower(
     n = k.pos.shape[1]
     pattern = pattern.simplify(q, n if fresh else None)
     plain = not (q.padded or k.padded) and bias is None
-    path = _choose(pattern, q, n, fresh, softcap, backend)
+    path = _choose(pattern, n, fresh, softcap, backend, q.pos.device.type)
     if path == "banded":
         return _lower_banded(pattern, q, heads, dtype, bias)
     if path == "flex":
@@ -71,7 +72,7 @@ def lower(
     return Lowered(path, mask=mask, why="a mask built once for all layers of this kind")
 
 
-def _choose(pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None, backend: Backend) -> str:
+def _choose(pattern: Pattern, n: int, fresh: bool, softcap: float | None, backend: Backend, device: str) -> str:
     reach = pattern.reach()
     bounded = None not in reach
     if backend == "sdpa" and softcap is not None:
@@ -84,7 +85,8 @@ def _choose(pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None,
         return "reference"
     if fresh and bounded and n >= BAND_FACTOR * (sum(reach) + 1):
         return "banded"
-    return "sdpa"
+    compiled_cpu = torch.compiler.is_compiling() and device == "cpu"
+    return "reference" if compiled_cpu and fresh and n <= SHORT else "sdpa"
 
 
 def _with_bias(mask: Tensor, bias: BiasFn, heads: int, q: At, k: At, dtype: torch.dtype) -> Tensor:
@@ -113,10 +115,10 @@ def attend(
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, dropout: float) -> Tensor:
-    grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, lowered.mask, dropout, lowered.causal, scale=scale, enable_gqa=grouped
-    )
+    grouped, mask = q.shape[1] != k.shape[1], lowered.mask
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(q.dtype)  # a cache may be wider than the model
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, lowered.causal, scale=scale, enable_gqa=grouped)
 
 
 def _reference(
@@ -150,7 +152,9 @@ def _lower_banded(pattern: Pattern, q: At, heads: int, dtype: torch.dtype, bias:
     back, ahead = pattern.reach()
     block = max(16, back, ahead)
     sides = (-(-back // block), -(-ahead // block))
-    rows = q._replace(padded=True).map(lambda t: _blocks(t, block, -1 if t.dtype != torch.bool else False))
+    batch = max(t.shape[0] for t in q[:3] if t is not None)
+    rows = q._replace(padded=True).map(lambda t: t.expand(batch, -1))  # blocks of all rows become one axis below
+    rows = rows.map(lambda t: _blocks(t, block, -1 if t.dtype != torch.bool else False))
     keys = rows.map(lambda t: _neighbours(t, *sides, -1 if t.dtype != torch.bool else False))
     flat = (At(*(None if t is None else t.flatten(0, 1) for t in at[:3]), True) for at in (rows, keys))
     rows, keys = flat
@@ -200,8 +204,7 @@ def _lower_flex(pattern: Pattern, q: At, k: At, heads: int, bias: BiasFn | None)
     from torch.nn.attention.flex_attention import create_block_mask
 
     def at(b: Tensor, i: Tensor, where: At) -> At:
-        row = b if where.pos.shape[0] > 1 else 0
-        return where.map(lambda t: t[row if t.shape[0] > 1 else 0, i])
+        return where.map(lambda t: t[b if t.shape[0] > 1 else 0, i])
 
     def mask_mod(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         rows, cols = at(b, i, q), at(b, j, k)

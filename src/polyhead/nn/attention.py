@@ -84,5 +84,5 @@ class Attention(nn.Module):
                 entry = store.update(entry, view.plan)
         q, k, v = heads.expand(q, entry)
         dropout = self.dropout if self.training else 0.0
-        o = attend(q, k, v, view.lowered, scale=heads.scale, softcap=heads.softcap, dropout=dropout)
-        return heads.output(o), values
+        o = attend(q.to(k.dtype), k, v, view.lowered, scale=heads.scale, softcap=heads.softcap, dropout=dropout)
+        return heads.output(o.to(x.dtype)), values

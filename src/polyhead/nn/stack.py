@@ -199,6 +199,9 @@ class Stack(nn.Module):
     def new_cache(self, batch: int, length: int, slack: int = 0) -> Cache:
         """A cache for `batch` rows of at most `length` tokens. slack: extra ring slots, the longest draft to roll back."""
         weight = next(self.parameters())
+        # one query over a half-precision cache is several times slower on a CPU than over an fp32 one
+        slow = weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16)
+        dtype = torch.float32 if slow else weight.dtype
         lines, sizes = {}, {}
         for kind, block in self.spec.blocks.items():
             if not causal_only(block.attention.pattern):
@@ -211,7 +214,7 @@ class Stack(nn.Module):
         stores = []
         for weights, kind in zip(self.order, self.kinds, strict=True):
             shapes = self.layers[weights].attention.heads.shapes()
-            stores.append(Store(batch, lines[kind].capacity, shapes, weight.dtype, weight.device))
+            stores.append(Store(batch, lines[kind].capacity, shapes, dtype, weight.device))
         return Cache(lines, stores, length)
 
 
