@@ -290,3 +290,30 @@ def test_a_full_disk_is_said(trained: dict[str, Tokenizer], tmp_path: Path, monk
     with pytest.raises(DiskError, match="could not be written"):
         trained["bytes"].save(tmp_path)
     assert (tmp_path / "tokenizer.json").read_bytes() == before and not list(tmp_path.glob("*.part"))
+
+
+def _split(behavior: str) -> dict:
+    return {"type": "Split", "pattern": {"Regex": "\\d"}, "behavior": behavior, "invert": False}
+
+
+@pytest.mark.parametrize(
+    ("edit", "kept"),
+    [
+        (lambda spec: spec.update(pre_tokenizer={"type": "Sequence", "pretokenizers": [_split("Isolated"), spec["pre_tokenizer"]]}), True),
+        (lambda spec: spec.update(pre_tokenizer={"type": "Sequence", "pretokenizers": [_split("Removed"), spec["pre_tokenizer"]]}), False),
+        (lambda spec: spec["pre_tokenizer"].update(add_prefix_space=True), False),
+        (lambda spec: spec.update(normalizer={"type": "NFC"}), False),
+        (lambda spec: spec.update(decoder=None), False),
+        (lambda spec: spec.update(pre_tokenizer={"type": "Whitespace"}), False),
+        (lambda spec: spec["added_tokens"].append({**spec["added_tokens"][0], "id": 400, "content": "lamp", "special": False}), True),
+        (lambda spec: spec["added_tokens"].append({**spec["added_tokens"][0], "id": 400, "content": "lamp", "special": False, "lstrip": True}), False),
+        (lambda spec: spec["model"]["vocab"].update({"other": spec["model"]["vocab"].pop("Ā")}), False),
+    ],
+)  # fmt: skip
+def test_what_a_changed_file_may_still_promise(trained: dict[str, Tokenizer], tmp_path: Path, edit, kept: bool) -> None:
+    spec = _spec(trained["byte_bpe"], tmp_path)
+    edit(spec)
+    tokenizer = Tokenizer(spec)
+    assert tokenizer.lossless is kept
+    text = "x  lamp 42 e\u0301\0 lamp "
+    assert (tokenizer.decode(tokenizer.encode(text)) == text) is kept

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from polyhead.text import Tokenizer
-from polyhead.text.unigram import best_without, build_lattices, expectation, maximise, seeds, train_unigram
+from polyhead.text.unigram import _weakest, best_without, build_lattices, expectation, maximise, seeds, train_unigram
 
 WORDS = {"▁lamp": 5, "▁lamps": 3, "▁lit": 4, "it": 2, "aaaa": 3, "▁": 1, "▁lampit": 2}
 
@@ -61,6 +61,13 @@ def test_em_never_lowers_the_likelihood() -> None:
         counts, total = expectation(lattices, logp)
         assert total >= last - 1e-9
         last, logp = total, maximise(counts, alive)
+
+
+def test_only_the_weakest_go_and_never_below_the_size() -> None:
+    counts, alive = np.array([0.4, 9.0, 0.1, 0.2, 0.3, 0.0]), np.array([True] * 5 + [False])
+    assert _weakest(counts, alive, 1).tolist() == [True, False, True, True, True, False]
+    assert _weakest(counts, alive, 3).tolist() == [False, False, True, True, False, False]
+    assert not _weakest(counts, alive, 5).any() and not _weakest(counts, alive, 9).any()
 
 
 @pytest.mark.parametrize("size", [8, 10, 14, 20])

@@ -350,7 +350,6 @@ def _split_words(job: Job, counts: Mapping[str, int]) -> dict[str, int]:
         marked = word.replace(" ", MARK)
         for part in inside.split(marked) if firsts & set(marked) else (marked,):
             words[part] += count
-    words.pop("", None)
     return words
 
 
