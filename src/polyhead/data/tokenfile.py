@@ -24,6 +24,7 @@ import numpy as np
 from ..errors import DataError, DiskError, TokenizerError
 
 MAGIC = b"PHTOKEN1"
+_HELD = 1 << 16  # ids, or boundaries, written at once
 _REMAKE = "delete the file; it is made again from the text"
 
 
@@ -135,6 +136,8 @@ class TokenWriter:
         self.dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
         self.tokens = self.documents = self.bytes = 0
         self._open_document = False
+        self._held: list[int] = []
+        self._held_ends: list[int] = []
 
     def __enter__(self) -> TokenWriter:
         with disk_errors(self.path):
@@ -156,30 +159,37 @@ class TokenWriter:
 
     def add(self, ids: list[int]) -> None:
         """Appends ids to the open document."""
-        if not ids:
-            return
-        array = np.asarray(ids, np.int64)
-        if array.min() < 0 or array.max() >= self.vocab_size:
-            raise TokenizerError(
-                "the tokenizer returned an id outside its vocabulary",
-                expected=f"0 to {self.vocab_size - 1}",
-                received=f"{array.min()} to {array.max()}",
-            )
-        with disk_errors(self.path):
-            self._ids.write(array.astype(self.dtype).tobytes())
-        self.tokens += len(array)
-        self._open_document = True
+        self._held += ids
+        self.tokens += len(ids)
+        self._open_document |= bool(ids)
+        if len(self._held) >= _HELD:
+            self._flush()
 
     def close_document(self, *, keep_empty: bool = False) -> None:
         """Ends the open document. One without a token leaves no trace unless `keep_empty`."""
         if self._open_document or keep_empty:
-            with disk_errors(self.path):
-                self._ends.write(self.tokens.to_bytes(8, "little"))
+            self._held_ends.append(self.tokens)
             self.documents += 1
+            if len(self._held_ends) >= _HELD:
+                self._flush()
         self._open_document = False
+
+    def _flush(self) -> None:
+        ids = np.array(self._held, np.int64)
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocab_size):
+            raise TokenizerError(
+                "the tokenizer returned an id outside its vocabulary",
+                expected=f"0 to {self.vocab_size - 1}",
+                received=f"{ids.min()} to {ids.max()}",
+            )
+        with disk_errors(self.path):
+            self._ids.write(ids.astype(self.dtype).tobytes())
+            self._ends.write(np.array(self._held_ends, np.int64).tobytes())
+        self._held, self._held_ends = [], []
 
     def finish(self, **header: Any) -> None:
         """Writes boundaries and header, and moves the file to its place in one step."""
+        self._flush()
         facts = dict(
             format=1,
             dtype=self.dtype.name,
