@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,20 +119,14 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell) -> To
         return Tokenizer.load(asked.path)
     tell("stage", {"text": f"training a {asked.kind} tokenizer"})
     sized = {} if asked.kind in ("chars", "bytes") else {"vocab_size": asked.vocab_size or DEFAULT_VOCAB}
-    tokenizer = Tokenizer.train(_watched(train.texts()), asked.kind, **sized)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        tokenizer = Tokenizer.train(train.texts(), asked.kind, **sized)
+    for warning in said:
+        tell("note", {"text": str(warning.message)})
     if folder.exists():
         tokenizer.save(own)
     return tokenizer
-
-
-def _watched(texts: Iterator[str]) -> Iterator[str]:
-    """Bounded training of the tokenizer: a sample of the first 256 M characters says enough about a vocabulary."""
-    room = 1 << 28
-    for text in texts:
-        if room <= 0:
-            return
-        room -= len(text)
-        yield text
 
 
 def _objective(config: RunConfig, file: Any, context: int, tokenizer: Tokenizer) -> Objective:
