@@ -118,7 +118,10 @@ class Experts(nn.Module):
         """x (B, T, D) → (y (B, T, D), balance loss of this layer or None)."""
         flat = x.reshape(-1, x.shape[-1])
         chosen, weights, scores = self.router(flat)
-        y = self._fixed(flat, chosen, weights) if torch.compiler.is_compiling() else self._sparse(flat, chosen, weights)
+        if torch.compiler.is_compiling():
+            y = self._fixed(flat, chosen, weights)
+        else:  # padding visits no expert: it would change the size, and so the last bit, of the others' products
+            y = self._sparse(flat, chosen if valid is None else chosen.masked_fill(~valid.reshape(-1, 1), -1), weights)
         if self.shared is not None:
             y = y + self.shared(flat)
         balance = self._balance(chosen, scores, valid) if self.spec.balance and self.training else None
