@@ -1,0 +1,325 @@
+"""One safetensors file, in and out.
+
+Reading checks the whole header against the real length of the file before anything is allocated, then lets
+the safetensors library map the tensors, so that only what is touched is read. Writing streams tensor by
+tensor through an atomic file and returns its size and SHA-256. The format is: 8 bytes little-endian length, a
+JSON header, the bytes of the tensors without holes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from polyhead.checkpoint.files import CHUNK, atomic, parse_json, shown
+from polyhead.errors import CheckpointError
+
+MAX_HEADER = 25_000_000  # bytes; the format itself allows 100 MB
+MAX_NAME = 512  # characters
+MAX_RANK = 32
+_MAX_MARKS = 2_000_000  # brackets, commas, quotes in a header: what parsing may allocate; 100,000 tensors
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_LARGEST = 2**63  # no count of elements or bytes may reach it
+
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz, "C64": torch.complex64,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+
+
+class Entry(NamedTuple):
+    """One tensor as the header declares it; `begin` and `end` count bytes from the end of the header."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+class Header(NamedTuple):
+    tensors: dict[str, Entry]
+    metadata: dict[str, str]
+
+
+class Written(NamedTuple):
+    """What a finished file is: bytes, and the hexadecimal SHA-256 of all of them."""
+
+    size: int
+    sha256: str
+
+
+# Reading
+
+
+def read_header(path: str | Path, max_header: int = MAX_HEADER) -> Header:
+    """The checked header of a safetensors file: names, dtypes, shapes, places, text metadata.
+
+    Reads at most `max_header` bytes. Raises CheckpointError naming the file and the field for anything that
+    is not exactly a safetensors file: wrong lengths, broken or duplicate JSON, unknown dtypes, overlaps,
+    holes, trailing bytes.
+    """
+    path = Path(path)
+    try:
+        with _open_regular(path) as file:
+            return _read_header(path, file, max_header)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """All tensors of a safetensors file by name, checked as by `read_header`.
+
+    On the CPU they are mapped: nothing is read until it is touched, and writing to one never changes the
+    file. Where they outlive the file's name the data stays valid, except on Windows, where the file cannot be
+    replaced until they are gone.
+    """
+    path = Path(path)
+    try:
+        with _open_regular(path) as file:
+            header = _read_header(path, file, MAX_HEADER)
+            checked = os.fstat(file.fileno())
+            with safe_open(path, framework="pt", device=str(device)) as opened:
+                if not os.path.samestat(checked, os.stat(path)):  # another file took the name after the check
+                    raise _bad(path, "file", "one file while it is read", "it was replaced", "read it again")
+                return {name: opened.get_tensor(name) for name in header.tensors}
+    except SafetensorError as error:
+        raise _bad(path, "file", "a file the safetensors library accepts", str(error)[:200]) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_regular(path: Path) -> Any:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
+        raise _bad(path, "file", "a regular file", "a folder, pipe or device", "name the .safetensors file itself")
+    return open(path, "rb")
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    missing = isinstance(error, FileNotFoundError)
+    return CheckpointError(
+        f"{path} does not exist." if missing else f"{path} cannot be read.",
+        expected="a readable safetensors file",
+        received=error.strerror or str(error),
+        change="check the path" if missing else "check the path and its permissions",
+    )
+
+
+def _bad(path: Path, field: str, expected: str, received: str, change: str | None = None) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a sound safetensors file: {field}.",
+        expected=expected,
+        received=received,
+        change=change or "download or copy the file again; one that cannot be trusted is never loaded",
+    )
+
+
+def _read_header(path: Path, file: Any, max_header: int) -> Header:
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(9)
+    if len(start) < 8:
+        raise _bad(path, "header length", "8 bytes", f"a file of {size} bytes")
+    length = int.from_bytes(start[:8], "little")
+    if length > max_header:
+        raise _bad(path, "header length", f"at most {max_header:,} bytes", f"{length:,}")
+    if not 2 <= length <= size - 8:
+        raise _bad(path, "header length", f"2 to {size - 8:,} bytes in this file", f"{length:,}")
+    if start[8:] != b"{":
+        raise _bad(path, "header", "a JSON object that starts with {", repr(start[8:]))
+    raw = start[8:] + file.read(length - 1)
+    if len(raw) != length:
+        raise _bad(path, "header", f"{length:,} bytes", f"{len(raw):,}")
+    if sum(raw.count(mark) for mark in (b"{", b"[", b",", b'"')) > _MAX_MARKS:
+        raise _bad(path, "header", "at most 100,000 tensors", "more entries than that")
+    fields = parse_json(raw, f"{path}: the safetensors header")
+    metadata = _metadata(path, fields.pop("__metadata__", {}))
+    tensors = {name: _entry(path, name, value) for name, value in fields.items()}
+    _check_places(path, tensors, size - 8 - length)
+    return Header(tensors, metadata)
+
+
+def _metadata(path: Path, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _bad(path, "__metadata__", "an object whose values are strings", shown(value))
+    return value
+
+
+def _entry(path: Path, name: str, value: Any) -> Entry:
+    fault = _name_fault(name)
+    if fault:
+        raise _bad_tensor(path, name, "", "a plain name", fault)
+    if not isinstance(value, dict) or value.keys() != _FIELDS:
+        raise _bad_tensor(path, name, "", "exactly dtype, shape and data_offsets", shown(value))
+    dtype = DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
+    if dtype is None:
+        raise _bad_tensor(path, name, ", dtype", "one of " + " ".join(DTYPES), shown(value["dtype"]))
+    shape, places = value["shape"], value["data_offsets"]
+    if not _are_counts(shape, MAX_RANK):
+        expected = f"a list of at most {MAX_RANK} whole numbers from 0 to 2**63 - 1"
+        raise _bad_tensor(path, name, ", shape", expected, shown(shape))
+    if not _are_counts(places, 2) or len(places) != 2 or places[0] > places[1]:
+        raise _bad_tensor(path, name, ", data_offsets", "[begin, end] with 0 <= begin <= end", shown(places))
+    if math.prod(size or 1 for size in shape) * dtype.itemsize >= _LARGEST:
+        raise _bad_tensor(path, name, ", shape", "fewer than 2**63 bytes", shown(shape))
+    needed, given = math.prod(shape) * dtype.itemsize, places[1] - places[0]
+    if given != needed:
+        expected = f"{needed:,} bytes for its dtype and shape"
+        raise _bad_tensor(path, name, ", data_offsets", expected, f"{given:,} bytes")
+    return Entry(dtype, tuple(shape), places[0], places[1])
+
+
+def _bad_tensor(path: Path, name: str, field: str, expected: str, received: str) -> CheckpointError:
+    return _bad(path, f"tensor {shown(name)}{field}", expected, received)
+
+
+def _are_counts(value: Any, longest: int) -> bool:
+    """Whether `value` is a list of at most `longest` whole numbers from 0 to 2**63 - 1."""
+    if not isinstance(value, list) or len(value) > longest:
+        return False
+    return all(type(item) is int and 0 <= item < _LARGEST for item in value)
+
+
+def _check_places(path: Path, tensors: dict[str, Entry], size: int) -> None:
+    """The tensors must fill the `size` bytes after the header exactly, each byte once."""
+    reached = 0
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != reached:
+            kind = "overlaps another" if entry.begin < reached else "leaves a hole before it"
+            raise _bad(
+                path,
+                f"tensor {shown(name)}, data_offsets",
+                f"begin at byte {reached:,}",
+                f"{entry.begin:,}: it {kind}",
+            )
+        reached = entry.end
+    if reached != size:
+        kind = "the file is cut short" if reached > size else "there are bytes after the last tensor"
+        raise _bad(path, "file length", f"{reached:,} bytes of tensors", f"{size:,}: {kind}")
+
+
+def _name_fault(name: str) -> str | None:
+    """Why a tensor may not be called so, or None: names reach messages, module paths and sometimes file
+    names.
+    """
+    if not name or len(name) > MAX_NAME:
+        return f"{len(name)} characters (1 to {MAX_NAME} are allowed)"
+    if not name.isprintable():
+        return "control or other unprintable characters"
+    if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+        return "a path"
+    return "a reserved name" if name == "__metadata__" else None
+
+
+# Writing
+
+
+class Layout:
+    """A checked set of tensors on its way into a file: `size` bytes in all, sent by `stream`."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+        for name, tensor in tensors.items():
+            _check_storable(name, tensor)
+        _check_apart(tensors)
+        # Widest elements first: each tensor then begins at a multiple of its element's size.
+        self._tensors = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+        self._header = self._build_header({"format": "pt", **(metadata or {})})  # other readers ask for "format"
+        self.size = len(self._header) + sum(tensor.nbytes for _, tensor in self._tensors)
+
+    def _build_header(self, metadata: dict[str, str]) -> bytes:
+        if not all(isinstance(text, str) for item in metadata.items() for text in item):
+            raise CheckpointError(
+                "The metadata of a safetensors file cannot be stored.", expected="strings for strings"
+            )
+        fields: dict[str, Any] = {"__metadata__": metadata}
+        reached = 0
+        for name, tensor in self._tensors:
+            places = [reached, reached + tensor.nbytes]
+            fields[name] = {
+                "dtype": _CODES[tensor.dtype],
+                "shape": list(tensor.shape),
+                "data_offsets": places,
+            }
+            reached = places[1]
+        header = json.dumps(fields, separators=(",", ":")).encode("ascii")
+        header += b" " * (-len(header) % 8)
+        if len(header) > MAX_HEADER:
+            raise CheckpointError(
+                "Too many tensors for one file.",
+                expected=f"a header of {MAX_HEADER:,} bytes at most",
+                received=f"{len(header):,}",
+                change="split them into several files",
+            )
+        return len(header).to_bytes(8, "little") + header
+
+    def stream(self, write: Callable[[bytes | memoryview], None]) -> None:
+        """Send the file's bytes in order. Holds one tensor's copy at a time, and none for contiguous ones on
+        the CPU.
+        """
+        write(self._header)
+        for _, tensor in self._tensors:
+            flat = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
+            for piece in flat.split(CHUNK):
+                write(memoryview(piece.numpy()))
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Written:
+    """Write one safetensors file, atomically: a file already there is replaced whole or not at all.
+
+    Tensors that share memory are refused, so a tied weight is written once, under the name the caller keeps.
+    Overwriting the file that `tensors` are mapped from is safe. Raises CheckpointError for what cannot be
+    stored, DiskError for the disk.
+    """
+    layout = Layout(tensors, metadata)
+    with atomic(path, layout.size) as out:
+        layout.stream(out.write)
+    return Written(out.size, out.sha256)
+
+
+def _check_storable(name: str, tensor: Tensor) -> None:
+    fault = _name_fault(name) if isinstance(name, str) else "not a string"
+    if fault:
+        raise CheckpointError(f"A tensor cannot be called {shown(name)}.", expected="a plain name", received=fault)
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        kind = "a sparse, quantized or meta tensor" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise CheckpointError(f"{shown(name)} cannot be stored.", expected="a dense tensor with data", received=kind)
+    if tensor.dtype not in _CODES:
+        dtypes = " ".join(str(dtype).removeprefix("torch.") for dtype in _CODES)
+        raise CheckpointError(f"{shown(name)} cannot be stored.", expected=dtypes, received=str(tensor.dtype))
+
+
+def _check_apart(tensors: Mapping[str, Tensor]) -> None:
+    """Raise unless the tensors lie apart in memory (judged by the range from first to last element)."""
+    spans = sorted(
+        (str(tensor.device), tensor.data_ptr(), tensor.data_ptr() + _reach(tensor), name)
+        for name, tensor in tensors.items()
+        if tensor.numel()
+    )
+    for (device, _, end, first), (other, begin, _, second) in itertools.pairwise(spans):
+        if device == other and begin < end:
+            raise CheckpointError(
+                f"{shown(first)} and {shown(second)} share memory.",
+                expected="each tensor once, so that no weight is written twice and no tie is lost unseen",
+                received="two names for overlapping memory",
+                change="keep one name of a tied weight and tie again after loading; .clone() a view",
+            )
+
+
+def _reach(tensor: Tensor) -> int:
+    """Bytes from the first element to the end of the last."""
+    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (steps + 1) * tensor.element_size()
