@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class NormalInit(Spec):
-    """N(0, std) for every matrix and table; with `residual`, matrices that write into the stream are divided by
+    """N(0, std) for every matrix and table (token tables and output matrices at most ½/√width, so that the first
+    logits stay small in wide models); with `residual`, matrices that write into the stream are divided by
     √(sublayers of the stack) (GPT-2, Radford et al. 2019 §2.3). Biases 0, gains 1."""
 
     kind: Literal["normal"] = "normal"
@@ -60,7 +61,7 @@ def initialise(model: Transformer, seed: int) -> None:
     for head in model.heads.values():
         for name, p in head.named_parameters():
             if p.dim() > 1:
-                std = getattr(init, "std", 0.02)
+                std = min(getattr(init, "std", 0.02), 0.5 * p.shape[-1] ** -0.5)
                 p.zero_() if init.kind == "zero_out" and name == "weight" else _normal(p, std, generator)
             elif name in ("bias", "dense.bias"):
                 p.zero_()
@@ -77,7 +78,9 @@ def _stack(stack: nn.Module, prefix: str, init: Init, generator: torch.Generator
         table = name.startswith("embed.") and "project" not in name or name.startswith("relative.")
         writes = name.endswith(WRITERS)
         if table:
-            _normal(p, init.table if init.kind == "zero_out" else init.std, generator)
+            std = init.table if init.kind == "zero_out" else init.std
+            cap = 0.5 * p.shape[-1] ** -0.5 if name == "embed.token" and init.kind != "zero_out" else std
+            _normal(p, min(std, cap), generator)
         elif init.kind == "zero_out":
             bound = init.gain * math.sqrt(3 / p.shape[-1])
             p.zero_() if writes else _uniform(p, bound, generator)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from polyhead.errors import ConfigError
 from polyhead.families import defaults, for_objective, override, resolve, with_context, with_vocab
+from polyhead.families.document import parse, read
 from polyhead.families.problems import check
 from polyhead.nn import ModelSpec
 
@@ -20,11 +19,10 @@ FREE_ON_RESUME = {
     "steps", "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "save_every",
     "keep", "tensorboard", "threads", "device",
 }  # fmt: skip
-MAX_FILE = 1 << 20
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
-    """["training.steps=500", "seed=7"] → {"training.steps": 500, "seed": 7}; values are YAML scalars or lists."""
+    """["training.steps=500", "seed=7"] → {"training.steps": 500, "seed": 7}; values as a recipe's YAML would hold them."""
     out: dict[str, Any] = {}
     for pair in pairs:
         key, sign, text = pair.partition("=")
@@ -33,21 +31,10 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
                 f"cannot read {pair!r}", expected="section.field=value", received=pair, change="training.steps=500"
             )
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {key} is not YAML", received=text) from error
-        if isinstance(value, str):
-            value = _number(value)
-        out[key] = value
+            out[key] = parse(f"value: {text}", json_only=False, source=key)["value"]
+        except ConfigError:  # a path or prompt with signs that mean something in YAML
+            out[key] = text
     return out
-
-
-def _number(text: str) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def build_config(
@@ -116,17 +103,8 @@ def read_recipe(target: str) -> dict[str, Any] | None:
     path = Path(target)
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         return None
-    tree = read_yaml(path)
-    return tree if isinstance(tree, dict) and isinstance(tree.get("model"), str) else None
-
-
-def read_yaml(path: Path) -> Any:
-    if path.stat().st_size > MAX_FILE:
-        raise ConfigError(f"{path} is too big for a config", expected="at most 1 MiB")
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML", received=str(error).splitlines()[0]) from error
+    tree = read(path)
+    return tree if isinstance(tree.get("model"), str) else None
 
 
 def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
@@ -134,7 +112,7 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
     path = folder / "config.yaml"
     if not path.exists():
         raise ConfigError(f"{folder} holds no config.yaml", expected="a run's folder", received=str(folder))
-    own = validate(read_yaml(path))
+    own = validate(read(path))
     if asked is None:
         return own
     frozen = {
