@@ -98,4 +98,8 @@ def _yaml(text: str, source: str) -> Any:
                 received=f"an alias in line {event.start_mark.line + 1}",
                 change="write the value itself there",
             )
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
