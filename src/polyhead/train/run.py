@@ -54,7 +54,7 @@ class Run:
 
     def go(self, saved: Saved | None = None) -> Model:
         """Train from the start, or from a checkpoint; returns the trained model."""
-        self._threads(saved)
+        self.set_threads(saved)
         if self.ranks.first:  # first of all: from here on the folder can be resumed
             text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
             write_text(self.folder / "config.yaml", text)
@@ -82,7 +82,7 @@ class Run:
             self.tell("report", {"path": write_report(self.folder)})
         return model
 
-    def _threads(self, saved: Saved | None) -> None:
+    def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
         threads = self.training.threads
         if threads is None and saved is not None:

@@ -1,0 +1,260 @@
+"""The command line: verbs and their options, nothing else. What a verb does is in commands/, imported when it runs, so
+that `polyhead --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from polyhead.errors import PolyheadError
+
+app = typer.Typer(
+    name="polyhead", add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Every Transformer in one small package: train, evaluate, generate, look inside.",
+    epilog="Start with `polyhead demo`. `polyhead VERB --help` explains a verb.",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for programs.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder, or one that model.save wrote.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: 0.8, for an encoder–decoder 0.")]
+TopK = Annotated[int | None, typer.Option(help="Draw among the k most probable tokens.")]
+TopP = Annotated[float, typer.Option(help="Draw among the most probable tokens that reach this share together.")]
+MinP = Annotated[float, typer.Option(help="Leave out tokens below this share of the most probable one.")]
+Stop = Annotated[list[str] | None, typer.Option(help="A text that ends the answer; may be given several times.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed, the same answer.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from polyhead import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _polyhead(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The run's folder.")] = Path("runs/demo"),
+    steps: Annotated[int | None, typer.Option(min=1, help="A shorter or longer demo.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Remove a finished demo and start anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a small GPT offline, in under two minutes.
+
+    The text is the source and documentation of this Python's own library, so nothing is downloaded. A demo that was
+    interrupted goes on where it stopped.
+
+    \b
+    Example:
+      polyhead demo
+    """
+    from polyhead.commands.demo import run_demo
+
+    raise typer.Exit(run_demo(out, steps, again, as_json))
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset (gpt-nano), a spec file, or a recipe.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A file, a folder, two parallel files a.de,a.en, or a Hub data set owner/name.")] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="Settings of the run, such as training.steps=500 or model.decoder.layers=6.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The run's folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint; an empty folder starts fresh.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, from one real step, and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a preset, a spec or a recipe on text.
+
+    Every preset knows how it wants to be trained; settings change that. They may stand anywhere after the model.
+    With --resume the model and the data may be left out.
+
+    \b
+    Example:
+      polyhead train gpt-nano book.txt -o runs/a training.steps=500 seed=7
+    """
+    from polyhead.commands.training import run_training
+
+    raise typer.Exit(run_training([model, data, *(settings or [])], out, resume, dry_run, as_json))
+
+
+@app.command("eval")
+def evaluate(
+    model: ModelFolder,
+    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Text or pairs the model has not been trained on.")],
+    batch: Annotated[int, typer.Option(min=1, help="Rows computed together.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs to answer for exact match and BLEU; left out: all.")] = None,
+    columns: Annotated[str | None, typer.Option(help="The column of the text, or two for pairs: source,target.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on data it has not seen.
+
+    A decoder: loss, perplexity, bits per byte. An encoder: loss and accuracy on masked tokens. An encoder–decoder:
+    loss, exact match, and BLEU where sacrebleu is installed.
+
+    \b
+    Example:
+      polyhead eval runs/a --on held-out.txt
+    """
+    from polyhead.commands.evaluating import run_eval
+
+    raise typer.Exit(run_eval(model, on, batch, limit, columns, device, as_json))
+
+
+@app.command()
+def run(
+    model: ModelFolder,
+    text: Annotated[str | None, typer.Argument(metavar="INPUT", help="The text to go on with or to translate; - or nothing reads standard input.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of the answer; left out: what the context holds.")] = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    beams: Annotated[int, typer.Option(min=1, help="Search among this many prefixes instead of drawing.")] = 1,
+    stop: Stop = None,
+    seed: Seed = None,
+    given: Annotated[Path | None, typer.Option("--in", metavar="FILE", help="Prompts: one a line, or .jsonl with a field prompt.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the answers as JSON lines.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Let a model go on with a text, or translate it.
+
+    \b
+    Example:
+      polyhead run runs/a "Once upon a time" --max-tokens 100 --seed 1
+    """
+    from polyhead.commands.answering import Style, run_model
+
+    style = Style(max_tokens, temperature, top_k, top_p, min_p, beams, tuple(stop or ()), seed)
+    raise typer.Exit(run_model(model, text, style, given, out, device, as_json))
+
+
+@app.command()
+def chat(
+    model: ModelFolder,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Length of an answer, at most half the context.")] = 120,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = 0.95,
+    min_p: MinP = 0.0,
+    stop: Stop = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write with a model, turn by turn.
+
+    /help lists the commands; Ctrl-D leaves. A model trained on plain text goes on with the text you both write; the oldest part is forgotten when the context
+    is full. Lines may be piped in.
+
+    \b
+    Example:
+      polyhead chat runs/a --stop "."
+    """
+    from polyhead.commands.answering import Style, run_chat
+
+    style = Style(None, temperature, top_k, top_p, min_p, 1, tuple(stop or ("\n\n",)), seed)
+    raise typer.Exit(run_chat(model, style, max_tokens, device, as_json))
+
+
+@app.command()
+def show(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset, a spec file, or a model's folder; nothing lists the presets.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw an architecture and count what it costs.
+
+    Parameters by part, FLOPs, cache and memory. Without MODEL it lists the presets.
+
+    \b
+    Example:
+      polyhead show llama-3-8b
+    """
+    from polyhead.commands.showing import run_show
+
+    raise typer.Exit(run_show(model, as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine and this installation.
+
+    Versions, devices, threads, compiler, disk, and whether all ways to compute attention agree here.
+
+    \b
+    Example:
+      polyhead doctor
+    """
+    from polyhead.commands.checkup import run_doctor
+
+    raise typer.Exit(run_doctor(as_json))
+
+
+# ---------------------------------------------------------------- how it ends
+
+_UsageError: Any = typer.BadParameter.__base__  # click's, wherever typer keeps click
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 = the input, 1 = ours, 130 or 143 = stopped."""
+    _quiet()
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="polyhead")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except PolyheadError as error:
+        return _say(str(error), error.exit_code)
+    except _UsageError as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("stopped", 130)
+    except BrokenPipeError:  # the reader has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _quiet() -> None:
+    """Characters a console lacks become "?"; warnings are one line without the line of code that gave them."""
+    import warnings
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    if "POLYHEAD_DEBUG" not in os.environ:
+        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"polyhead: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    """A mistake of ours, or of the machine: no traceback unless asked for."""
+    if os.environ.get("POLYHEAD_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return _say(f"{what}\n  this was not expected; POLYHEAD_DEBUG=1 shows where it happened", 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

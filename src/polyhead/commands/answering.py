@@ -1,0 +1,246 @@
+"""run and chat: text in, text out, as it is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyhead.errors import ConfigError, DataError, UserError
+
+from .output import emit, is_terminal, note, say, visible
+
+if TYPE_CHECKING:
+    from polyhead.generate import Generation, Model
+
+_ROWS = 16  # prompts of a file answered together
+_PROMPTS = ("prompt", "text", "source", "input")
+_HELP = "/reset forgets the text so far, /text shows it, /exit or Ctrl-D leaves, Ctrl-C ends an answer"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How answers are drawn, as the options say; None leaves the choice to the model."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+    beams: int = 1
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def open_model(path: Path, device: str) -> Model:
+    from polyhead.generate import load
+    from polyhead.train.parallel import pick_device
+
+    return load(path, device=pick_device(device))
+
+
+def run_model(path: Path, text: str | None, style: Style, given: Path | None, out: Path | None, device: str, as_json: bool) -> int:
+    """The verb run; returns the exit code."""
+    if text is not None and given is not None:
+        raise ConfigError("the input is given twice", expected="INPUT or --in FILE", received="both", change="leave one out")
+    model = open_model(path, device)
+    if given is not None:
+        return _run_file(model, read_prompts(given), style, out, as_json)
+    if text == "-" or (text is None and not is_terminal(sys.stdin)):
+        text = sys.stdin.read()
+        text = text[:-1] if text.endswith("\n") else text  # the line's end belongs to the pipe, not to the text
+    text = text or ""
+    if out is not None:
+        return _run_file(model, [text], style, out, as_json)
+    if is_terminal(sys.stdout) and not as_json and style.beams == 1:
+        _stream(model, text, style)
+        return 0
+    answer = model.generate(text, **style.settings())
+    if as_json:
+        emit(record(answer))
+    else:
+        say(answer.text)
+    return 0
+
+
+def _stream(model: Model, text: str, style: Style) -> None:
+    """Whole characters as they come; a decoder's answer goes on behind its prompt."""
+    if model.spec.encoder is None:
+        sys.stdout.write(f"\033[2m{visible(text)}\033[0m")
+    for piece in model.generate(text, stream=True, **style.settings()):
+        sys.stdout.write(visible(piece))
+        sys.stdout.flush()
+    say()
+
+
+def _run_file(model: Model, prompts: list[str], style: Style, out: Path | None, as_json: bool) -> int:
+    from polyhead.checkpoint.files import disk_errors
+
+    lines = _answers(model, prompts, style)
+    if out is None:
+        for answer in lines:
+            emit(record(answer)) if as_json else say(answer.text)
+        return 0
+    with disk_errors(out, 0), out.open("w", encoding="utf-8", newline="\n") as file:
+        for answer in lines:
+            file.write(json.dumps(record(answer), ensure_ascii=False) + "\n")
+    if as_json:
+        emit({"out": str(out), "n": len(prompts)})
+    else:
+        note(f"{len(prompts):,} answers in {out}")
+    return 0
+
+
+def _answers(model: Model, prompts: list[str], style: Style) -> Iterator[Generation]:
+    """In the prompts' order; prompt i draws with seed + i, however they are grouped."""
+    for first in range(0, len(prompts), _ROWS):
+        settings = style.settings()
+        if style.seed is not None:
+            settings["seed"] = style.seed + first
+        yield from model.generate(prompts[first : first + _ROWS], **settings)
+
+
+def record(answer: Generation) -> dict[str, Any]:
+    return {"prompt": answer.prompt, "text": answer.text, "ids": answer.ids, "reason": answer.reason, "seed": answer.seed, "score": answer.score}
+
+
+def read_prompts(path: Path) -> list[str]:
+    """One prompt a line; of .jsonl, the field prompt, text, source or input of each row."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text", expected="UTF-8", received=f"a foreign byte at {error.start}", change="save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}", received=error.strerror or str(error), change="check the path") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = lines[:-1] if lines and not lines[-1] else lines
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        prompts = lines
+    else:
+        prompts = [_prompt_of(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not prompts:
+        raise DataError(f"{path} holds no prompts", expected="one a line", received="nothing", change="add lines")
+    return prompts
+
+
+def _prompt_of(line: str, where: str) -> str:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    found = [row[name] for name in _PROMPTS if isinstance(row, dict) and isinstance(row.get(name), str)]
+    if not found:
+        raise DataError(f"{where} holds no prompt", expected="a JSON object with " + " or ".join(_PROMPTS), received=line[:60], change="mend the row")
+    return found[0]
+
+
+# ---------------------------------------------------------------- chat
+
+
+class Chat:
+    """A conversation as one text that a decoder goes on with; an encoder–decoder answers each line by itself."""
+
+    def __init__(self, model: Model, style: Style, budget: int) -> None:
+        if model.tokenizer is None:
+            raise ConfigError("the model has no tokenizer, so it cannot chat", expected="tokenizer.json beside spec.json")
+        _ = model.engine  # a model that cannot write says so now
+        self.model, self.style, self.text = model, style, ""
+        self.budget = max(1, min(budget, model.spec.context // 2))
+
+    @property
+    def continues(self) -> bool:
+        return self.model.spec.encoder is None
+
+    def reset(self) -> None:
+        self.text = ""
+
+    def answer(self, line: str) -> Iterator[str]:
+        """Pieces of the answer; what was written becomes part of the text, also when it is broken off."""
+        prompt = self._prompt(line)
+        settings = self.style.settings() | {"max_tokens": self.budget}
+        if settings["seed"] is not None:
+            settings["seed"] += len(self.text)  # another draw for another turn, the same in a repeated conversation
+        self.text += line + "\n"
+        try:
+            for piece in self.model.generate(prompt, stream=True, **settings):
+                self.text += piece
+                yield piece
+        finally:
+            self.text = self.text.rstrip("\n") + "\n"
+
+    def _prompt(self, line: str) -> str:
+        """The text so far and the new line, cut at the front so that the answer has room."""
+        if not self.continues:
+            return line
+        text, room = self.text + line + "\n", self.model.spec.context - self.budget
+        while len(ids := self.model.tokenizer.encode(text)) > room - 2:
+            text = text[max(1, len(text) * (len(ids) - room + 2) // len(ids)) :]
+        return text
+
+
+def run_chat(path: Path, style: Style, budget: int, device: str, as_json: bool) -> int:
+    """The verb chat; returns the exit code."""
+    model = open_model(path, device)
+    chat = Chat(model, style, budget)
+    if not as_json and is_terminal(sys.stdin):
+        how = "goes on with the text you both write: it was trained on plain text, not on conversations" if chat.continues else "answers each line by itself"
+        say(f"{path} {how}.\n{_HELP}")
+    while (line := _read()) is not None:
+        word = line.strip()
+        if word in ("/exit", "/quit"):
+            break
+        if word.startswith("/"):
+            _command(chat, word)
+        elif word:
+            _turn(chat, line, as_json)
+    return 0
+
+
+def _read() -> str | None:
+    """The next line; None when there is no more."""
+    try:
+        if is_terminal(sys.stdin):
+            import contextlib
+
+            with contextlib.suppress(ImportError):  # not on every system: history and editing of the line
+                import readline  # noqa: F401
+            return input("> ")
+        line = sys.stdin.readline()
+        return line.rstrip("\r\n") if line else None
+    except (EOFError, KeyboardInterrupt):
+        say()
+        return None
+
+
+def _command(chat: Chat, word: str) -> None:
+    if word == "/reset":
+        chat.reset()
+        note("forgotten")
+    elif word == "/text":
+        say(chat.text)
+    else:
+        note(_HELP if word == "/help" else f"there is no {word}: {_HELP}")
+
+
+def _turn(chat: Chat, line: str, as_json: bool) -> None:
+    pieces: list[str] = []
+    try:
+        for piece in chat.answer(line):
+            pieces.append(piece)
+            if not as_json:
+                sys.stdout.write(visible(piece) if is_terminal(sys.stdout) else piece)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        note("\n(broken off)")
+    except UserError as error:  # too long a line, say: the conversation goes on
+        note(str(error))
+    if as_json:
+        emit({"prompt": line, "text": "".join(pieces)})
+    else:
+        say()

@@ -1,0 +1,110 @@
+"""train --dry-run: everything up to one real step, in a temporary folder; says what the run would be."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyhead.report.page import duration
+
+from .output import aligned, emit, is_terminal, note, quantity, say
+
+if TYPE_CHECKING:
+    from polyhead.train import RunConfig
+
+_TIMED = 3  # steps that are timed after one to warm up
+
+
+def rehearse(config: RunConfig, as_json: bool) -> int:
+    """Prepare the data, build the model, make a few steps, and tell; nothing is left behind."""
+    with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
+        found = measure(config, Path(scratch))
+    if as_json:
+        emit(found)
+    else:
+        say("\n".join(_told(config, found)))
+    return 0
+
+
+def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Counts, memory and time of the run that `config` describes."""
+    from polyhead.train import Ranks, Trainer
+    from polyhead.train.loop import batches
+    from polyhead.train.memory import explain_memory, memory_parts
+    from polyhead.train.parallel import pick_device
+    from polyhead.train.prepare import prepare
+    from polyhead.train.run import Run
+    from polyhead.train.settings import spec_of
+
+    before = peak_memory()
+    ranks = Ranks(device=pick_device(config.training.device))
+    tell = (lambda name, fields: note(f"{fields['text']} …")) if is_terminal(sys.stderr) else (lambda *_: None)
+    run = Run(config, folder, ranks, tell)
+    run.set_threads(None)
+    training = run.training
+    prepared = prepare(config, folder, ranks, tell)
+    spec = spec_of(config, prepared.tokenizer.vocab_size)
+    compiled, why = run.compiles(spec, prepared, None)
+    with explain_memory(spec, training):
+        trainer = Trainer(spec.build(config.seed), training, seed=config.seed, ranks=ranks, compiled=compiled)
+        stream = batches(prepared.train, training, config.seed, ranks, 0)
+        times, tokens, first = [], 0, 0.0
+        for step, micros in zip(range(min(1 + _TIMED, training.steps)), stream, strict=False):
+            start = time.perf_counter()
+            done = trainer.step(micros, step)
+            times.append(time.perf_counter() - start)
+            tokens, first = tokens + done.tokens, done.loss if step == 0 else first
+    timed = sorted(times[1:] or times)
+    per_step = timed[len(timed) // 2]
+    seen = tokens / len(times) * training.steps
+    return {
+        "parameters": spec.params().total, "parts": spec.params().parts, "objective": training.objective,
+        "data": prepared.sizes, "notes": prepared.notes, "vocabulary": prepared.tokenizer.vocab_size,
+        "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
+        "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
+        "flops": 3 * spec.flops(prepared.context).total / prepared.context * seen, "first_loss": first,
+        "path": {"device": str(ranks.device), "precision": training.precision, "compiled": compiled, "why": why},
+        "memory": memory_parts(spec, training, prepared.context), "peak_bytes": peak_memory(), "peak_bytes_before": before,
+        "seconds_per_step": per_step, "seconds_first_step": times[0], "tokens_per_s": tokens / len(times) / per_step,
+        "eta_seconds": times[0] + per_step * (training.steps - 1),
+    }  # fmt: skip
+
+
+def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
+    from polyhead.train.memory import show_bytes
+
+    path, memory = found["path"], found["memory"]
+    way = f"{path['device']} {path['precision']} {'compiled' if path['compiled'] else 'eager'}, because {path['why']}"
+    pairs = found["objective"] == "seq2seq"
+    batch = f"{found['batch']} pairs" if pairs else f"{found['batch']} × {found['context']} tokens"
+    rows = [
+        ("model", f"{config.model}, {found['parameters']:,} parameters, {found['objective']}, vocabulary {found['vocabulary']:,}"),
+        ("data", f"{found['data']['train_tokens']:,} tokens to train on, {found['data']['validation_tokens']:,} held out"),
+        ("plan", f"{found['steps']:,} steps of {batch}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
+                 f"{found['flops']:.2g} FLOPs"),
+        ("path", way),
+        ("first loss", f"{found['first_loss']:.3f} nats per token"),
+        ("time", f"{found['seconds_per_step'] * 1000:,.0f} ms per step (the first {found['seconds_first_step']:.2f} s), "
+                 f"{quantity(found['tokens_per_s'])} tokens/s: about {duration(found['eta_seconds'])} "
+                 "without evaluations and samples"),
+        ("memory", show_bytes(sum(memory.values())) + " for a step by count: "
+                   + ", ".join(f"{name} {show_bytes(size)}" for name, size in memory.items())),
+    ]  # fmt: skip
+    if found["peak_bytes"]:
+        more = found["peak_bytes"] - found["peak_bytes_before"]
+        rows.append(("", f"measured peak of this process {show_bytes(found['peak_bytes'])}, {show_bytes(more)} of it since the start"))
+    rows += [("note", text) for text in found["notes"]]
+    return ["dry run: nothing was written", *aligned(rows)]
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,145 @@
+"""train: from words to a run, and what is said at its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyhead.errors import ConfigError
+
+from .output import emit, say, visible
+from .progress import Progress, held_out
+
+if TYPE_CHECKING:
+    from polyhead.generate import Model
+    from polyhead.train import RunConfig
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def split_words(words: list[str | None]) -> tuple[list[str], list[str]]:
+    """(names, overrides): `field=value` wherever it stands, unless a file is called so."""
+    given = [word for word in words if word is not None]
+    overrides = [word for word in given if _OVERRIDE.match(word) and not Path(word).exists()]
+    return [word for word in given if word not in overrides], overrides
+
+
+def run_training(words: list[str | None], out: Path | None, resume: bool, dry: bool, as_json: bool) -> int:
+    """The verb train; returns the exit code."""
+    from polyhead.train import parse_overrides
+
+    names, pairs = split_words(words)
+    if len(names) > 2:
+        raise ConfigError(
+            f"{names[2]!r} is one word too many", expected="a model, data, then field=value", received=" ".join(names),
+            change=f"two parallel files are one word: {names[1]},{names[2]}",
+        )  # fmt: skip
+    if out is None and not dry:
+        raise ConfigError("where shall the run go?", expected="-o FOLDER", received="nothing", change="add -o runs/a")
+    config = _config(names, parse_overrides(pairs), out, resume)
+    if dry:
+        from .rehearsal import rehearse
+
+        if config is None:
+            from polyhead.train.settings import read_config
+
+            config = read_config(out)
+        return rehearse(config, as_json)
+    return train_and_tell(config, out, resume, as_json)
+
+
+def _config(names: list[str], overrides: dict[str, Any], out: Path | None, resume: bool) -> RunConfig | None:
+    """The configuration asked for; None takes the folder's own."""
+    from polyhead.train import build_config
+    from polyhead.train.settings import place, read_config, validate
+
+    began = resume and out is not None and (out / "config.yaml").exists()
+    if began and len(names) < 2:
+        own = read_config(out)
+        if names and names[0] != own.model:
+            raise ConfigError(f"{out} trains {own.model}", expected=own.model, received=names[0], change="leave the model out")
+        tree = own.model_dump(mode="json")
+        for key, value in overrides.items():
+            place(tree, key, value)
+        return validate(tree) if overrides else None
+    if not names:
+        received = f"{out}, which holds no run" if resume else "nothing"
+        raise ConfigError("what shall be trained?", expected="a preset, spec or recipe", received=received, change="polyhead train gpt-nano text.txt -o runs/a")
+    return build_config(names[0], names[1] if len(names) > 1 else None, overrides)
+
+
+def train_and_tell(config: RunConfig | None, folder: Path, resume: bool, as_json: bool, stream: Any = None) -> int:
+    """Train, with the status line; then say what came out."""
+    from polyhead.train import train_run
+
+    with Progress(stream or (sys.stderr if as_json else sys.stdout)) as progress:
+        model = train_run(config, folder, resume=resume, tell=progress)
+    if not _speaks():
+        return 0
+    finish(model, folder, progress, as_json)
+    return 0
+
+
+def _speaks() -> bool:
+    """Under torchrun only the first of several processes speaks."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> None:
+    """The words at the end, or one JSON object."""
+    written = closing_words(model, folder) if progress.last else []  # a run that was finished already has said its words
+    if as_json:
+        row = progress.last
+        facts = {"folder": str(folder), "report": str(folder / "report.html"), "step": row.get("step", model.meta.get("step"))}
+        facts |= {"params": model.spec.params().total, "loss": row.get("loss"), "seconds": row.get("seconds")}
+        facts |= {name: progress.held.get(name) for name in ("val_loss", "val_bpb")}
+        facts["perplexity"] = math.exp(min(facts["val_loss"], 700)) if facts["val_loss"] is not None else None
+        emit(facts | {"written": written})
+        return
+    say()
+    if progress.held:
+        say(f"validation {held_out(progress.held)}")
+    for one in written:
+        body = visible(one["prompt"] + one["joint"] + one["text"]).strip("\n")
+        say("\n".join(["", *("  " + line for line in body.split("\n")), ""]))
+    say(f"run     {folder}")
+    say(f"report  {folder / 'report.html'}")
+    say("next")
+    say("\n".join(f"  {line}" for line in next_commands(model, folder)))
+
+
+def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
+    """A continuation as long as the context, or the answers to two held-out sources; nothing for an encoder."""
+    if model.objective == "masked" or model.tokenizer is None:
+        return []
+    if model.objective == "seq2seq":
+        from polyhead.data import PairFile
+
+        pairs = PairFile(folder / "data" / "valid.tokens")
+        sources = [model.tokenizer.decode(pairs.ids(i)[0].tolist()) for i in range(min(2, len(pairs)))]
+        answers = model.generate(sources, max_tokens=min(100, model.spec.context))
+        return [{"prompt": s, "joint": "\n→ ", "text": a.text} for s, a in zip(sources, answers, strict=True)]
+    from polyhead.train.settings import read_config
+
+    prompt = read_config(folder).training.sample_prompt or "\n"
+    made = model.generate(prompt, max_tokens=None, temperature=0.7, top_p=0.95, seed=1)
+    return [{"prompt": prompt, "joint": "", "text": made.text}]
+
+
+def next_commands(model: Model, folder: Path) -> list[str]:
+    from polyhead.train.settings import read_config
+
+    name = shlex.quote(str(folder))
+    if model.objective == "masked":
+        return [f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]
+    usual = "a sentence" if model.objective == "seq2seq" else "Once upon a time"
+    prompt = json.dumps(read_config(folder).training.sample_prompt or usual)
+    more = [] if model.objective == "seq2seq" else [f"polyhead chat {name}"]
+    return [f"polyhead run {name} {prompt}", *more, f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]
