@@ -1,0 +1,188 @@
+"""A model's folder, in and out: spec.json, model.safetensors, tokenizer.json, meta.json; and the newest checkpoint of a
+run's folder, which holds the same but for the weights.
+
+Nothing of a folder is believed before it is checked: sizes before allocation, names and shapes before copying.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from ..checkpoint import latest, read_tensors, write_json, write_tensors, write_text
+from ..checkpoint.files import parse_json
+from ..errors import CheckpointError
+from ..nn import ModelSpec, Transformer
+from ..text import Tokenizer
+
+SPEC, WEIGHTS, TOKENIZER, META = "spec.json", "model.safetensors", "tokenizer.json", "meta.json"
+TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json")
+CHECKPOINTS = "checkpoints"
+META_VERSION = 1  # of meta.json: what its keys mean
+_MAX_JSON = 10_000_000  # bytes
+_MAX_LAYERS = 10_000  # per stack: validation itself walks over the layers
+_VERSION: int = ModelSpec.model_fields["version"].default
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class Parts(NamedTuple):
+    net: Transformer
+    tokenizer: Tokenizer | None
+    meta: dict[str, Any]
+
+
+def weights(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; a shared tensor once, under its first name."""
+    state = net.state_dict(keep_vars=True)
+    first = {id(tensor): name for name, tensor in reversed(state.items())}
+    return {name: state[name].detach() for name in state if first[id(state[name])] == name}
+
+
+def write_folder(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
+    """Write a model's folder, each file atomically, the weights last. Raises DiskError."""
+    write_text(folder / SPEC, net.spec.model_dump_json(indent=1) + "\n")
+    write_json(folder / META, {**meta, "format": META_VERSION})
+    if tokenizer is not None:
+        tokenizer.save(folder / TOKENIZER)
+    else:
+        for name in TOKENIZER_FILES:  # one of another model that lay here before
+            (folder / name).unlink(missing_ok=True)
+    write_tensors(folder / WEIGHTS, weights(net))
+
+
+def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Parts:
+    """Read a run's folder (its newest whole checkpoint) or a model's folder. dtype None: as stored.
+
+    Raises CheckpointError for what is missing, damaged, foreign or newer; warns of damaged checkpoints passed over.
+    """
+    _check_kind(folder)
+    spec = read_spec(folder / SPEC)
+    meta = read_json(folder / META) if (folder / META).exists() else {}
+    _refuse_newer(folder / META, meta.get("format"), META_VERSION)
+    tensors, step = _tensors(folder)
+    net = spec_with(spec, tensors, folder, device, dtype)
+    if step is not None:
+        meta["step"] = step
+    tokenizer = Tokenizer.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
+    return Parts(net, tokenizer, meta)
+
+
+def _check_kind(folder: Path) -> None:
+    if (folder / SPEC).is_file():
+        return
+    if not folder.exists():
+        received = "nothing of that name here"
+        if _HUB_NAME.fullmatch(folder.as_posix()):
+            received += "; names of the Hub are not supported"
+    elif not folder.is_dir():
+        received = "a file"
+    elif (folder / "config.json").exists():
+        received = "a Hugging Face folder (config.json), which is not supported"
+    else:
+        received = f"a folder without {SPEC}"
+    raise CheckpointError(
+        f"{folder} is not a polyhead model",
+        expected=f"a polyhead run or model folder: {SPEC} with {CHECKPOINTS}/ or {WEIGHTS}",
+        received=received,
+        change="name the folder that `polyhead train … -o FOLDER` or `model.save(FOLDER)` wrote",
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+        data = path.read_bytes() if 0 <= size <= _MAX_JSON else None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read", received=error.strerror or str(error)) from error
+    if data is None:
+        raise CheckpointError(f"{path} is not a file of at most {_MAX_JSON:,} bytes")
+    value = parse_json(data, str(path))
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} is damaged", expected="a JSON object", received=type(value).__name__)
+    return value
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The architecture in a spec file; CheckpointError names the field that is wrong."""
+    raw = read_json(path)
+    _refuse_newer(path, raw.get("version"), _VERSION)
+    for name in ("encoder", "decoder"):
+        layers = raw[name].get("layers") if isinstance(raw.get(name), dict) else None
+        if type(layers) is int and layers > _MAX_LAYERS:
+            raise CheckpointError(f"{path}: {name}.layers", expected=f"at most {_MAX_LAYERS}", received=str(layers))
+    try:
+        return ModelSpec.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(
+            f"{path}: {'.'.join(map(str, first['loc'])) or 'the spec'} is not possible",
+            expected=first["msg"],
+            received=repr(first["input"])[:100],
+        ) from None
+
+
+def _refuse_newer(path: Path, version: Any, known: int) -> None:
+    if type(version) is int and version > known:
+        raise CheckpointError(
+            f"{path} was written by a newer polyhead",
+            expected=f"format version {known} or older",
+            received=str(version),
+            change="update polyhead",
+        )
+
+
+def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
+    """(weights by name, the checkpoint's step or None)."""
+    saved = latest(folder / CHECKPOINTS) if (folder / CHECKPOINTS).exists() else None
+    if saved is not None:
+        if saved.skipped:
+            warnings.warn(
+                f"{folder}: damaged checkpoints were passed over: {'; '.join(saved.skipped)}; "
+                f"this is the model of step {saved.step}",
+                stacklevel=4,
+            )
+        average = saved.load("ema") if "ema" in saved.groups else {}  # what the run evaluated
+        return saved.load("model") | average, saved.step
+    if not (folder / WEIGHTS).exists():
+        raise CheckpointError(
+            f"{folder} holds no weights",
+            expected=f"a checkpoint in {CHECKPOINTS}/, or {WEIGHTS}",
+            received="neither",
+            change="train on until the first checkpoint is written, or restore the file",
+        )
+    return read_tensors(folder / WEIGHTS), None
+
+
+def spec_with(
+    spec: ModelSpec, tensors: dict[str, Tensor], origin: Path, device: torch.device | str, dtype: torch.dtype | None
+) -> Transformer:
+    """The built model with the given weights, in the dtype they have if it is one. Names and shapes must agree."""
+    needed, there = spec.params().total, sum(t.numel() for t in tensors.values())
+    if needed > there:  # before anything is allocated
+        raise CheckpointError(
+            f"{origin}: the weights do not belong to {SPEC}",
+            expected=f"{needed:,} parameters",
+            received=f"{there:,}",
+        )
+    net = spec.build(seed=None)
+    stored = {t.dtype for t in tensors.values() if t.is_floating_point()}
+    net.to(device=device, dtype=dtype or (stored.pop() if len(stored) == 1 else None))
+    places = weights(net)
+    for name in sorted(places.keys() | tensors.keys()):
+        mine, theirs = (tuple(d[name].shape) if name in d else None for d in (places, tensors))
+        if mine != theirs:
+            raise CheckpointError(
+                f"{origin}: the weights do not belong to {SPEC}: {name}",
+                expected="no such tensor" if mine is None else f"shape {mine}",
+                received="none" if theirs is None else f"shape {theirs}",
+            )
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(tensors[name])
+    return net.eval()

@@ -1,0 +1,311 @@
+"""What users hold: a network, its tokenizer, and the verbs generate, score, save and load."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ConfigError, UserError
+from ..nn import ModelSpec, Transformer
+from ..text import Tokenizer
+from .beam import Beam, beam_search
+from .engine import Engine, batch, check_room, evaluating
+from .folder import read_folder, write_folder
+from .prompt import Prompts, Reader
+from .sample import Sampling
+from .stop import Limits, Reason, Row
+from .write import write
+
+_TEMPERATURE, _MAX_TOKENS = 0.8, 64
+
+
+class _Task(NamedTuple):
+    """One call of generate, read and checked."""
+
+    asked: Prompts
+    limits: Limits
+    sampling: Sampling
+    seeds: list[int]
+    allowed: Tensor | None
+    extrapolate: bool
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer. text: what was written after the prompt, None without a tokenizer; ids: prompt and answer of a
+    decoder, the answer alone of an encoder–decoder; new_ids: the answer's tokens, the eos not among them; reason: why
+    it ended; seed: repeats it; score: of a beam search, log-probability in nats over the length penalty."""
+
+    text: str | None
+    ids: list[int]
+    new_ids: list[int]
+    reason: Reason
+    prompt: str | None = None
+    seed: int | None = None
+    score: float | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.text is not None else " ".join(map(str, self.new_ids))
+
+
+class Model:
+    """A Transformer ready to use.
+
+    meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that
+    end a text and that a decoder starts from, where no tokenizer says so. Raises ConfigError for a tokenizer with more
+    tokens than the embedding has rows.
+    """
+
+    def __init__(
+        self,
+        net: Transformer,
+        tokenizer: Tokenizer | None = None,
+        objective: str = "causal",
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        self.net, self.tokenizer, self.objective, self.meta = net, tokenizer, objective, dict(meta or {})
+        self._engine: Engine | None = None
+        self._reader = Reader(net.spec, tokenizer, self.meta)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.net.spec
+
+    @property
+    def engine(self) -> Engine:
+        """What decodes. Assign one with a prepared network to decode faster: `model.engine = Engine(net, prepared)`."""
+        if self._engine is None:
+            self._engine = Engine(self.net)
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        shape = " + ".join(f"{name} {stack.layers}×{stack.width}" for name, stack in self.spec.stacks.items())
+        return f"Model({shape}, {self.spec.params().total:,} parameters, objective {self.objective})"
+
+    def generate(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        *,
+        ids: Sequence[int] | Sequence[Sequence[int]] | Tensor | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        beams: int = 1,
+        length_penalty: float = 0.6,
+        stop: str | Sequence[str] = (),
+        forbid: Sequence[int] = (),
+        seed: int | Sequence[int] | None = None,
+        stream: bool = False,
+        extrapolate: bool = False,
+    ) -> Any:
+        """Continue a prompt, or for an encoder–decoder answer it. Returns a Generation, a list of them for a list of
+        prompts, or with stream=True an iterator over pieces of text.
+
+        prompt or ids: text, or tokens; neither: a text from its beginning. max_tokens None: 64, fewer where the
+        context ends. temperature None: 0.8, for encoder–decoders 0 (the most probable token); Sampling explains it and the
+        next six. beams > 1: the most probable answer among that many prefixes, ranked with length_penalty; nothing is
+        drawn then. stop: texts that end the answer and are not part of it. forbid: ids never produced. seed: row i
+        draws with seed + i, or with the i-th of a list; None: fresh. extrapolate: beyond the context.
+        Raises UserError.
+        """
+        _ = self.engine  # a model that cannot generate says so first
+        beam = Beam(beams=beams, length_penalty=length_penalty)
+        default = 0.0 if self.spec.encoder is not None or beams > 1 else _TEMPERATURE
+        sampling = Sampling(
+            temperature=default if temperature is None else temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty,
+        )  # fmt: skip
+        asked = self._reader.prompts(prompt, ids)
+        limits = self._limits(asked, max_tokens, stop, extrapolate)
+        seeds = _seeds(seed, len(asked.prompts))
+        task = _Task(asked, limits, sampling, seeds, self._allowed(forbid), extrapolate)
+        if beams > 1:
+            _check_beams(task, stream)
+            answers = self._searched(task, beam)
+        elif stream:
+            self._check_stream(asked)
+            return _pieces(self._write(task, self._rows(task)))
+        else:
+            answers = self._written(task)
+        return answers[0] if asked.single else answers
+
+    def _rows(self, task: _Task) -> list[Row]:
+        return [Row(task.limits, self.tokenizer, prompt) for prompt in task.asked.prompts]
+
+    def _write(self, task: _Task, rows: list[Row]) -> Iterator[list[str]]:
+        return write(
+            self.engine, rows, task.asked.prompts, task.sampling, task.seeds,
+            source=task.asked.source, allowed=task.allowed, extrapolate=task.extrapolate,
+        )  # fmt: skip
+
+    def _written(self, task: _Task) -> list[Generation]:
+        rows = self._rows(task)
+        for _ in self._write(task, rows):
+            pass
+        seeds = task.seeds if task.sampling.temperature > 0 else [None] * len(rows)
+        return [self._generation(task, i, row, seed=seeds[i]) for i, row in enumerate(rows)]
+
+    def _searched(self, task: _Task, beam: Beam) -> list[Generation]:
+        found = beam_search(
+            self.engine, task.asked.prompts, beam, task.limits,
+            source=task.asked.source, allowed=task.allowed, extrapolate=task.extrapolate,
+        )  # fmt: skip
+        rows = self._rows(task)
+        for row, hypothesis in zip(rows, found, strict=True):
+            for number in hypothesis.ids:
+                row.push(number)
+            if row.reason is None:
+                row.end(hypothesis.reason)
+        return [self._generation(task, i, row, score=found[i].score) for i, row in enumerate(rows)]
+
+    def _limits(self, asked: Prompts, max_tokens: int | None, stop: str | Sequence[str], extrapolate: bool) -> Limits:
+        longest = max(map(len, asked.prompts))
+        if max_tokens is None:
+            max_tokens = max(1, min(_MAX_TOKENS, self.spec.context + 1 - longest))
+        stops: Any = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
+        limits = Limits(max_tokens=max_tokens, stop=stops, eos=self._reader.ends)
+        if limits.stop and self.tokenizer is None:
+            raise ConfigError("stop strings need a tokenizer", received="a model without one")
+        source = max(map(len, asked.source)) if asked.source is not None else 0
+        check_room(self.spec, longest, limits.max_tokens, source, extrapolate)
+        return limits
+
+    def _allowed(self, forbid: Sequence[int]) -> Tensor | None:
+        """(V,) bool: known to the tokenizer and not forbidden; None = all."""
+        vocab = self.engine.vocab
+        if not isinstance(forbid, Collection) or any(type(i) is not int or not 0 <= i < vocab for i in forbid):
+            expected = f"a list of whole numbers below {vocab}"
+            raise ConfigError("forbid is not possible", expected=expected, received=repr(forbid)[:100])
+        if not forbid and len(self._known) == vocab:
+            return None
+        allowed = torch.zeros(vocab, dtype=torch.bool, device=self.engine.device)
+        allowed[self._known] = True
+        allowed[list(forbid)] = False
+        return allowed
+
+    @cached_property
+    def _known(self) -> list[int]:
+        """The ids that may be produced: an embedding may be padded to a round size, a vocabulary may have holes."""
+        vocab = self.engine.vocab
+        if self.tokenizer is None:
+            return list(range(vocab))
+        return [i for token in self.tokenizer if (i := self.tokenizer.id(token)) is not None and i < vocab]
+
+    def _check_stream(self, asked: Prompts) -> None:
+        if not asked.single or self.tokenizer is None:
+            raise ConfigError(
+                "a stream is the text of one answer",
+                expected="one prompt, and a model with a tokenizer",
+                received="a list of prompts" if not asked.single else "a model without a tokenizer",
+            )
+
+    def _generation(self, task: _Task, i: int, row: Row, **more: Any) -> Generation:
+        before = task.asked.prompts[i] if task.asked.source is None else []
+        return Generation(
+            row.text, [*before, *row.ids], row.ids, row.reason or "length", prompt=task.asked.texts[i], **more
+        )
+
+    @torch.inference_mode()
+    def score(
+        self,
+        text: str | None = None,
+        *,
+        ids: Sequence[int] | None = None,
+        source: str | Sequence[int] | None = None,
+        stride: int | None = None,
+    ) -> Tensor:
+        """−ln p of each token given those before it, in nats: (n,) fp32 (fp64 for such a model) on the CPU.
+
+        A decoder's first token is not asked for. An encoder–decoder gives the target's tokens and its end, given
+        `source`. A text longer than the context is read in windows of that length, `stride` apart (None: the whole
+        length); a smaller stride gives each token more to see and costs as much more. Raises UserError.
+        """
+        context, head = self.spec.context, self.engine.head
+        inputs, targets, memory = self._reader.scored(text, ids, source)
+        stride = context if stride is None else stride
+        if type(stride) is not int or not 1 <= stride <= context:
+            raise ConfigError("stride is not possible", expected=f"1 to {context} tokens", received=repr(stride))
+        if memory is not None:
+            check_room(self.spec, len(inputs), 1, len(memory), False)
+        device = next(self.net.parameters()).device
+        encoder = batch([memory], device) if memory is not None else None
+        done, found = 0, []
+        with evaluating(self.net):
+            while done < len(targets):
+                start = max(0, done - (context - stride)) if done else 0
+                end = min(start + context, len(targets))
+                x, _ = self.net.hidden(batch([inputs[start:end]], device), encoder)
+                logits = self.net.logits(x[0, done - start :], head)
+                wanted = torch.tensor(targets[done:end], device=device)
+                found.append(F.cross_entropy(logits, wanted, reduction="none").cpu())
+                done = end
+        return torch.cat(found)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write spec.json, model.safetensors, tokenizer.json and meta.json, which `load` reads. Raises DiskError."""
+        folder = Path(folder)
+        write_folder(folder, self.net, self.tokenizer, {**self.meta, "objective": self.objective})
+        return folder
+
+
+def load(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Model:
+    """The model of a run's folder (its newest whole checkpoint) or of a folder that `Model.save` wrote.
+
+    dtype None: as stored. Raises CheckpointError for anything missing, damaged, foreign or newer.
+    """
+    net, tokenizer, meta = read_folder(Path(path), device, dtype)
+    return Model(net, tokenizer, str(meta.pop("objective", "causal")), meta)
+
+
+def _pieces(steps: Iterator[list[str]]) -> Iterator[str]:
+    for (piece,) in steps:
+        if piece:
+            yield piece
+
+
+def _seeds(seed: int | Sequence[int] | None, rows: int) -> list[int]:
+    """A seed per row; without one, fresh from the operating system, so that no other random state moves."""
+    start = secrets.randbits(31) if seed is None else seed
+    seeds = list(start) if isinstance(start, list | tuple) else [start + i for i in range(rows) if type(start) is int]
+    if len(seeds) != rows or any(type(s) is not int or not 0 <= s < 2**63 for s in seeds):
+        raise ConfigError(
+            "seed is not possible",
+            expected=f"a whole number from 0 to 2**63 - 1, or {rows} of them, one per prompt",
+            received=repr(seed)[:100],
+        )
+    return seeds
+
+
+def _check_beams(task: _Task, stream: bool) -> None:
+    fault = None
+    if task.sampling != Sampling(temperature=0):
+        fault = "settings of sampling"
+    elif task.limits.stop:
+        fault = "stop strings"
+    elif stream:
+        fault = "stream=True"
+    if fault is not None:
+        raise UserError(
+            "beam search draws nothing and knows its answer only at the end",
+            expected="beams with max_tokens, length_penalty, forbid and the context's options alone",
+            received=fault,
+            change="leave that out, or set beams to 1",
+        )
