@@ -50,20 +50,25 @@ def test_the_end_of_a_document_cut_for_validation_is_no_end(tmp_path, tokenizer)
 
 STORY = (
     'Once upon a time, in a town by the sea, there lived 3 old friends.\n\n\n  They said: "Hello!"  Then they left...\n'
+    "def f(x):\n        return    x +     1\n"
     "Größe, naïveté — 12,345.67 and \U0001f468\u200d\U0001f469.\tTabs\ttoo. don't stop\n"
 ) * 40
 
 
+POEM = "".join(f"{word}\n" for word in ("sun", "moon", "wind", "rain", "a", "morning")) * 60
+
+
+@pytest.mark.parametrize("text", [STORY, POEM], ids=["spaces", "lines"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_ids_do_not_show_where_a_document_was_cut(tmp_path, kind, monkeypatch) -> None:
+def test_ids_do_not_show_where_a_document_was_cut(tmp_path, kind, text, monkeypatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the corpus is small on purpose
-        real = Tokenizer.train([STORY], kind, **({} if kind == "bytes" else {"vocab_size": 400}))
-    (tmp_path / "a.txt").write_text(STORY)
+        real = Tokenizer.train([text], kind, **({} if kind == "bytes" else {"vocab_size": 300}))
+    (tmp_path / "a.txt").write_text(text)
     source = open_source(tmp_path / "a.txt")
     monkeypatch.setattr(packing, "_PIECE", 100)
     packed = pack(source, real, tmp_path / "a.tokens", eos=False)
-    assert packed.tokens.tolist() == real.encode(STORY)
+    assert packed.tokens.tolist() == real.encode(text)
 
 
 def test_pairs_are_two_ragged_columns(tmp_path, tokenizer) -> None:

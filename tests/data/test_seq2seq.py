@@ -101,6 +101,17 @@ def test_buckets_save_padding(pairs_of) -> None:
     assert bucketed < 0.08 < 0.35 < plain
 
 
+def test_buckets_fall_on_the_batches_in_later_epochs_too(pairs_of) -> None:
+    """2011 pairs in batches of 32: from the second epoch on, an epoch begins inside a batch."""
+    data = Seq2Seq(pairs_of(random_pairs(2011)))
+    spread = []
+    for step in range(64, 180):
+        epochs, indices = data.order(step * 32, 32, 0)
+        if epochs[0] == epochs[-1]:
+            spread.append(np.ptp(data.lengths(indices)[0]))
+    assert np.mean(spread) < 6
+
+
 def test_evaluation_sees_every_pair_once_in_order(pairs_of) -> None:
     data = Seq2Seq(pairs_of(random_pairs(53)))
     first = torch.cat([b.source.ids[:, 0] for b in data.evaluation(8)])

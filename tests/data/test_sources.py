@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyhead.data import Pair, Source, open_source
+from polyhead.data.pieces import lines
 from polyhead.errors import ConfigError, DataError
 
 
@@ -346,3 +347,13 @@ def test_a_huge_line_is_read_in_bounded_memory(tmp_path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert pieces > 50 and peak < 12e6
+
+
+def test_a_row_beyond_the_limit_is_passed_over_and_never_held() -> None:
+    chunks = (str(i % 10) * 1000 if i < 20_000 else "\n" for i in range(20_001))
+    tracemalloc.start()
+    found = list(lines(chunks, limit=10_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [None] and peak < 100_000
+    assert list(lines(iter(["ab", "c\nd", "e\r\n", "fgh"]), limit=3)) == ["abc", "de", "fgh"]
