@@ -19,6 +19,7 @@ from ..text import Tokenizer
 from .beam import Beam, beam_search
 from .engine import Engine, batch, check_room, evaluating
 from .folder import read_folder, write_folder
+from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
 from .sample import Sampling
 from .stop import Limits, Reason, Row
@@ -73,6 +74,7 @@ class Model:
     ) -> None:
         self.net, self.tokenizer, self.objective, self.meta = net, tokenizer, objective, dict(meta or {})
         self._engine: Engine | None = None
+        self._stamp: tuple[int, ...] | None = ()  # of the weights the engine was made from; None: an assigned engine
         self._reader = Reader(net.spec, tokenizer, self.meta)
 
     @property
@@ -81,14 +83,17 @@ class Model:
 
     @property
     def engine(self) -> Engine:
-        """What decodes. Assign one with a prepared network to decode faster: `model.engine = Engine(net, prepared)`."""
-        if self._engine is None:
-            self._engine = Engine(self.net)
+        """What decodes: on a CPU, over a copy of the network packed for speed where memory allows, made anew when a
+        weight has changed. An engine assigned here is kept as it is."""
+        now = stamp(self.net) if self._stamp is not None else None
+        if self._engine is None or now != self._stamp:
+            packed = worth_packing(self.net) and not self.net.training
+            self._engine, self._stamp = Engine(self.net, prepare(self.net) if packed else None), now
         return self._engine
 
     @engine.setter
     def engine(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._stamp = engine, None
 
     def __repr__(self) -> str:
         shape = " + ".join(f"{name} {stack.layers}×{stack.width}" for name, stack in self.spec.stacks.items())

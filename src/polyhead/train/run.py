@@ -23,7 +23,7 @@ import yaml
 from polyhead import __version__
 from polyhead.checkpoint import JsonLines, Saved, latest, lock, save, write_json, write_text
 from polyhead.errors import ConfigError, Stopped, UserError
-from polyhead.generate import Model, load
+from polyhead.generate import Engine, Model, load
 from polyhead.nn import ModelSpec
 
 from .config import RunConfig, TrainingConfig
@@ -72,6 +72,7 @@ class Run:
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
         model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
+        model.engine = Engine(net)  # samples along the way read the weights as they are
         self.tell("start", self._facts(spec, prepared, compiled, start) | {"why": why})
         with interruptible() as interrupt, explain_memory(spec, self.training):
             self._loop(trainer, model, prepared, start, interrupt, meta)
@@ -80,7 +81,7 @@ class Run:
         net.eval()
         if self.ranks.first:
             self.tell("report", {"path": write_report(self.folder)})
-        return model
+        return Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
 
     def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
