@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -265,11 +266,22 @@ def _seq2seqs() -> dict[str, ph.ModelSpec]:
 
 
 DECODERS, ENCODERS, SEQ2SEQS = _decoders(), _encoders(), _seq2seqs()
+CACHED = {**{f"decoder:{n}": s for n, s in DECODERS.items()}, **{f"seq2seq:{n}": s for n, s in SEQ2SEQS.items()}}
 EVERY = {
     **{f"decoder:{n}": s for n, s in DECODERS.items()},
     **{f"encoder:{n}": s for n, s in ENCODERS.items()},
     **{f"seq2seq:{n}": s for n, s in SEQ2SEQS.items()},
 }
+
+
+def cases(fast: str, table: dict[str, ph.ModelSpec] | None = None) -> list[Any]:
+    """Every spec as a test case; those whose name matches none of the words in `fast` run with `-m slow`."""
+    words = fast.split()
+    found = []
+    for name, spec in (EVERY if table is None else table).items():
+        quick = any(word in name for word in words)
+        found.append(pytest.param(spec, id=name, marks=() if quick else pytest.mark.slow))
+    return found
 
 
 # ---------------------------------------------------------------- draws

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from .fused import UnitRMS, plain
 from .spec import Spec
 
 
@@ -107,7 +108,8 @@ class LayerNorm(nn.Module):
             return F.layer_norm(x, self.width, self.weight, self.bias, self.eps)
         h = x if x.dtype == torch.float64 else x.float()
         h = h - h.mean(-1, keepdim=True)
-        h = (h / (h.square().mean(-1, keepdim=True).sqrt() + self.eps)).to(x.dtype)
+        variance = h.square().mean(-1, keepdim=True).clamp(min=torch.finfo(h.dtype).tiny)  # √ has no slope at 0
+        h = (h / (variance.sqrt() + self.eps)).to(x.dtype)
         h = h if self.weight is None else h * self.weight
         return h if self.bias is None else h + self.bias
 
@@ -123,7 +125,10 @@ class RMSNorm(nn.Module):
         if self.gain == "one_plus":
             h = F.rms_norm(x if x.dtype == torch.float64 else x.float(), self.width, None, self.eps)
             return (h * (1 + self.weight.to(h.dtype))).to(x.dtype)
-        return F.rms_norm(x, self.width, self.weight, self.eps)
+        if plain(x):
+            return F.rms_norm(x, self.width, self.weight, self.eps)
+        y = UnitRMS.apply(x, self.eps)
+        return y if self.weight is None else y * self.weight
 
 
 class DyT(nn.Module):

@@ -1,0 +1,214 @@
+"""Law 6: reference, sdpa, banded and flex agree; compiled = eager; plain causal attention needs no mask tensor."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch._dynamo.testing import CompileCounter
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from polyhead import nn as ph
+
+from . import laws, specs
+
+FEW = ("left", "restarting")
+
+
+@pytest.mark.parametrize("spec", specs.cases("pattern-window pattern-causal er:pattern-prefix pattern-full kinds"))
+def test_backends_agree_over_every_form_of_batch(spec):
+    laws.law_backends(spec)
+
+
+@pytest.mark.parametrize("spec", specs.cases("heads relative-a relative-b window- softcap- seq2seq three"))
+def test_backends_agree_over_every_axis(spec):
+    laws.law_backends(spec, length=21, names=FEW, flex=("left",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", specs.cases("r:"))
+def test_flex_agrees_over_every_form_of_batch(spec):
+    laws.law_backends(spec, length=21, flex=tuple(laws.batches(spec, 21)))
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(specs.models())
+def test_combinations(spec):
+    laws.law_backends(spec, length=19, names=("right", "packed"), flex=())
+
+
+@pytest.mark.parametrize("back, ahead", [(1, 0), (15, 0), (16, 0), (17, 0), (5, 20), (0, 1), (40, 3)])
+def test_bands_of_any_width_equal_the_reference(back, ahead):
+    pattern = ph.Window(back=back, ahead=ahead)
+    for length in (4, 16, 33, 64):
+        laws.law_backends(specs.encoder(pattern=pattern, layers=1), length, ("right", "restarting"), flex=())
+
+
+def test_sdpa_refuses_a_soft_cap_and_flex_a_backward_and_dropout():
+    capped, plain = specs.build(specs.DECODERS["heads-softcap"]), specs.build(specs.DECODERS["heads-grouped"])
+    tokens = ph.Tokens(laws.random_ids(1, 4))
+    with pytest.raises(ValueError, match="cannot cap"):
+        capped.use("sdpa")(tokens)
+    with pytest.raises(ValueError, match="no backward on CPU"):
+        plain.use("flex")(tokens)
+    dropped = specs.build(specs.decoder(dropout=ph.DropoutSpec(attention=0.1))).train()
+    with torch.no_grad(), pytest.raises(ValueError, match="no dropout"):
+        dropped.use("flex")(tokens)
+
+
+# ---------------------------------------------------------------- no mask where a flag will do
+
+
+class Spy(TorchDispatchMode):
+    """Remembers every operation and whether any tensor of it ends in (length, keys)."""
+
+    def __init__(self, length: int, keys: int | None = None) -> None:
+        super().__init__()
+        self.shape, self.square, self.calls = (length, keys or length), [], []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        found = out if isinstance(out, tuple | list) else (out,)
+        for t in (*args, *found):
+            if isinstance(t, torch.Tensor) and t.dim() > 1 and tuple(t.shape[-2:]) == self.shape:
+                self.square.append(str(func))
+        if "scaled_dot_product" in str(func):
+            self.calls.append((str(func), args, kwargs or {}))
+        return out
+
+
+MASKLESS = {
+    "causal": {},
+    "wide_window": {"pattern": ph.Window(back=100)},
+    "document_alone": {"pattern": specs.CAUSAL["causal_document"]},
+    "prefix_unmarked": {"pattern": ph.Prefix()},
+    "multi_query": {"heads": specs.HEADS["multi_query"]},
+    "learned": {"absolute": specs.ABSOLUTE["learned"], "relative": ph.NoPosition()},
+    "qk_norm": {"heads": specs.HEADS["qk_norm"]},
+}
+
+
+@pytest.mark.parametrize("name", MASKLESS)
+def test_plain_causal_attention_reaches_is_causal_without_a_mask(name):
+    length = 37  # a size nothing else in the model has
+    model = specs.build(specs.decoder(**MASKLESS[name]), torch.float32)
+    with Spy(length) as spy:
+        model(ph.Tokens(laws.random_ids(2, length))).sum().backward()
+    assert not spy.square, f"T x T tensors in {set(spy.square)}"
+    forward = [c for c in spy.calls if "backward" not in c[0]]
+    assert len(forward) == 2, "one fused call per layer"
+    for _, args, kwargs in forward:
+        assert args[4] is True, "is_causal"
+        assert kwargs.get("attn_mask") is None
+
+
+def test_full_attention_needs_no_mask_either():
+    model = specs.build(specs.ENCODERS["pattern-full"], torch.float32)
+    with torch.no_grad(), Spy(37) as spy:
+        model(ph.Tokens(laws.random_ids(2, 37)))
+    assert not spy.square and spy.calls
+
+
+def test_the_spy_sees_a_mask_where_there_is_one():
+    model = specs.build(specs.DECODERS["relative-alibi"], torch.float32)
+    with torch.no_grad(), Spy(37) as spy:
+        model(ph.Tokens(laws.random_ids(1, 37)))
+    assert spy.square
+
+
+def test_an_even_cached_step_needs_no_mask_and_copies_no_keys():
+    model = specs.build(specs.DECODERS["pattern-causal"], torch.float32)
+    cache = model.new_cache(2, 64)
+    with torch.no_grad():
+        model(ph.Tokens(laws.random_ids(2, 40)), cache=cache)
+        with Spy(1, 41) as spy:
+            model(ph.Tokens(laws.random_ids(2, 1)), cache=cache)
+    for _, args, kwargs in spy.calls:
+        assert not any(isinstance(a, torch.Tensor) for a in args[3:]) and True not in args[3:], "no mask, no top-left flag"
+        assert kwargs.get("attn_mask") is None and not kwargs.get("is_causal")
+    assert len(spy.calls) == 2
+    assert "no mask" in model.decoder.last_why["block"]
+
+
+def test_a_window_reaches_the_band_by_itself_once_it_pays():
+    model = specs.build(specs.DECODERS["pattern-window"], torch.float32)
+    with torch.no_grad(), Spy(200) as spy:
+        model(ph.Tokens(laws.random_ids(1, 200)))
+    assert "banded" in model.decoder.last_why["block"] and not spy.square
+
+
+# ---------------------------------------------------------------- compiled = eager
+
+COMPILED = {
+    "llama": specs.DECODERS["heads-grouped"],
+    "gemma": specs.decoder(heads=specs.HEADS["softcap"], residual=specs.RESIDUALS["sandwich"], norm=specs.NORMS["rms_one_plus"]),
+    "local_full": specs.local_full(),
+    "bert": specs.ENCODERS["head-mlm"],
+    "t5": specs.SEQ2SEQS["t5"],
+    "experts": specs.DECODERS["ffn-experts_groups"],
+    "banded": specs.decoder(pattern=ph.Window(back=2)),
+    "first": specs.DECODERS["residual-first"],
+}
+
+
+def compiled_equals_eager(spec, padded: bool = False) -> None:
+    model, length = specs.build(spec, torch.float32), 20
+    tokens = ph.Tokens(laws.random_ids(2, length))
+    if padded:
+        tokens = laws.pad([laws.random_ids(1, n, seed=n)[0] for n in (20, 11)], "left", length)
+    source = laws.source_of(spec, 2)
+    torch.compiler.reset()
+    fast = torch.compile(model, fullgraph=True)
+    results = []
+    for run in (model, fast):
+        model.zero_grad()
+        out = run(tokens, source)
+        out.square().mean().backward()
+        grads = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        results.append((out.detach()[tokens.pos >= 0] if padded else out.detach(), grads))
+    laws.close(results[1][0], results[0][0], 2e-5, "compiled forward")
+    laws.close(results[1][1], results[0][1], 2e-5, "compiled backward")
+
+
+def test_compiled_equals_eager_forward_and_backward():
+    compiled_equals_eager(COMPILED["llama"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in COMPILED if n != "llama"])
+def test_compiled_equals_eager_for_more_stacks(name):
+    compiled_equals_eager(COMPILED[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "experts", "t5"])
+def test_compiled_equals_eager_with_padding(name):
+    compiled_equals_eager(COMPILED[name], padded=True)
+
+
+def test_trap6_compiled_layers_decode_without_recompiling_at_every_step():
+    """Slots and counters are planned outside the graph, so a layer is one full graph however far the cache has grown."""
+    model = specs.build(specs.decoder(layers=1), torch.float32)
+    ids, cache = laws.random_ids(2, 16), model.new_cache(2, 16)
+    torch.compiler.reset()
+    with torch.no_grad():
+        full = model(ph.Tokens(ids))
+        out = [model(ph.Tokens(ids[:, :6]), cache=cache)]
+        graphs = CompileCounter()
+        model.decoder.layers[0].compile(fullgraph=True, backend=graphs)
+        out += [model(ph.Tokens(ids[:, i : i + 1]), cache=cache) for i in range(6, 16)]
+    laws.close(torch.cat(out, 1), full, 2e-5)
+    assert graphs.frame_count <= 2, f"{graphs.frame_count} graphs for 10 steps"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "local_full", "experts"])
+def test_compiled_decode_steps_equal_the_eager_ones(name):
+    model = specs.build(COMPILED[name], torch.float32)
+    ids, cache = laws.random_ids(2, 12), model.new_cache(2, 12)
+    torch.compiler.reset()
+    with torch.no_grad():
+        full = model(ph.Tokens(ids))
+        out = [model(ph.Tokens(ids[:, :6]), cache=cache)]
+        for layer in model.decoder.layers:
+            layer.compile(fullgraph=True)
+        out += [model(ph.Tokens(ids[:, i : i + 1]), cache=cache) for i in range(6, 12)]
+    laws.close(torch.cat(out, 1), full, 2e-5)
