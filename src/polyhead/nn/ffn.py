@@ -14,13 +14,20 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .fused import ReLUSquared, plain
 from .spec import Spec, linear_params
 
 Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"]
 
+
+def relu_squared(x: Tensor) -> Tensor:
+    """max(x, 0)² (Primer, So et al. 2021, arXiv 2109.08668 §4)."""
+    return F.relu(x).square() if plain(x) else ReLUSquared.apply(x)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
-    "relu2": lambda x: F.relu(x).square(),
+    "relu2": relu_squared,
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .at import At
+from .fused import RotateHalf, plain
 from .spec import Spec
 
 
@@ -257,6 +258,8 @@ class Rotary(Position):
         if self.interleaved:
             a, b = turned[..., 0::2], turned[..., 1::2]
             out = torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2)
+        elif not plain(x):
+            out = RotateHalf.apply(turned, cos, sin)
         else:
             a, b = turned[..., : r // 2], turned[..., r // 2 :]
             out = torch.cat([a * cos - b * sin, b * cos + a * sin], -1)

@@ -1,0 +1,77 @@
+"""Hand-written gradients for three elementwise pieces that eager autograd takes apart on a CPU, where they cost a
+quarter of a small model's step. Same values as the plain formulas, fewer passes over memory; a compiler does this by
+itself, so `plain(x)` says when the plain formula is the better one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def plain(x: Tensor) -> bool:
+    """Whether the plain formula serves better: compiled, off the CPU, half precision, or no gradient asked for."""
+    trains = torch.is_grad_enabled() and x.requires_grad
+    full = x.dtype in (torch.float32, torch.float64)
+    return torch.compiler.is_compiling() or not trains or not full or x.device.type != "cpu"
+
+
+class UnitRMS(torch.autograd.Function):
+    """y = x·r with r = 1/√(mean(x²) + ε);  dx = r·(g − y·mean(g·y))."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+        r = square.mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+        y = x * r
+        ctx.save_for_backward(y, r)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        y, r = ctx.saved_tensors
+        along = (g * y).mean(-1, keepdim=True)
+        return torch.addcmul(g, y, along, value=-1).mul_(r), None
+
+
+class ReLUSquared(torch.autograd.Function):
+    """y = h² with h = max(x, 0);  dx = 2·g·h."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        h = x.clamp_min(0)
+        ctx.save_for_backward(h)
+        return h * h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (h,) = ctx.saved_tensors
+        return (g * h).mul_(2)
+
+
+class RotateHalf(torch.autograd.Function):
+    """Pairs (k, k + r/2) turned by an angle; the gradient is turned back by it. x (…, r); cos, sin (…, r/2)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return _turned(g, *ctx.saved_tensors, -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]
+    out = torch.empty_like(x)
+    torch.mul(a, cos, out=out[..., :half]).addcmul_(b, sin, value=-sign)
+    torch.mul(b, cos, out=out[..., half:]).addcmul_(a, sin, value=sign)
+    return out
