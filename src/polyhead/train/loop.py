@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -23,11 +23,14 @@ from polyhead.nn import Batch, Tokens, Transformer
 from .config import TrainingConfig
 from .loss import loss_sum
 from .optim import Optimizer
-from .parallel import Ranks
+from .parallel import ALONE, Ranks
+
+Stream = Generator[list[Batch], None, None]
 
 
 class Step(NamedTuple):
-    """What one update did. loss: nats per trained token before the update; norm: of the whole gradient, unclipped."""
+    """What one update did. loss: nats per trained token before the update; norm: of the whole gradient, unclipped;
+    tokens: read by the model over all ranks, padding not counted."""
 
     loss: float
     norm: float
@@ -54,7 +57,7 @@ class Trainer:
     """A model, its optimizer and its data. `step` makes one update; `evaluate` none."""
 
     def __init__(
-        self, net: Transformer, config: TrainingConfig, *, seed: int, ranks: Ranks = Ranks(), compiled: bool = False
+        self, net: Transformer, config: TrainingConfig, *, seed: int, ranks: Ranks = ALONE, compiled: bool = False
     ) -> None:
         self.net, self.config, self.seed, self.ranks = net.to(ranks.device), config, seed, ranks
         net.use(checkpoint=config.checkpointing)
@@ -85,9 +88,11 @@ class Trainer:
         """One update, number `step` from 0, from this rank's micro-batches. Raises NonFiniteError before the weights
         are touched when the loss or a gradient is NaN or infinite."""
         self.net.train()
+        self.optimizer.zero_grad()  # a step that failed half-way may have left some
         micros = [move(batch, self.ranks.device) for batch in micros]
-        weight = self.ranks.sum(torch.stack([batch.weights.sum() for batch in micros]).sum()).clamp(min=1e-9)
-        loss, tokens = torch.zeros((), device=self.ranks.device), 0
+        counts = torch.stack([torch.stack([batch.weights.sum(), tokens_of(batch)]) for batch in micros]).sum(0)
+        weight, tokens = self.ranks.sum(counts)
+        weight, loss = weight.clamp(min=1e-9), torch.zeros((), device=self.ranks.device)
         for micro, batch in enumerate(micros):
             if self.random:  # dropout's stream belongs to (seed, step, micro, rank): nothing to save for resume
                 torch.manual_seed(mixed(self.seed, step, micro, self.ranks.rank))
@@ -97,21 +102,21 @@ class Trainer:
                 part = part + balance / (len(micros) * self.ranks.world)
             part.backward()
             loss += total.detach() / weight
-            tokens += batch.inputs.ids.numel() + (0 if batch.source is None else batch.source.ids.numel())
         self.ranks.sum_grads(self.params)
         norm = self.optimizer.clip(self.config.clip or math.inf)
-        loss_value, norm_value = torch.stack([self.ranks.sum(loss), norm.to(loss.dtype)]).tolist()
+        loss_value, norm_value, tokens_value = torch.stack([self.ranks.sum(loss), norm.to(loss.dtype), tokens]).tolist()
         if not math.isfinite(loss_value) or not math.isfinite(norm_value):
             self._refuse(step, loss_value, norm_value)
         factor = self.config.schedule.factor(step, self.config.steps)
         self.optimizer.step(factor, step)
         self.optimizer.zero_grad()
-        if self.ema is not None:
-            self._average(step)
-        return Step(loss_value, norm_value, tokens * self.ranks.world)
+        self._average(step)
+        return Step(loss_value, norm_value, int(tokens_value))
 
     def _average(self, step: int) -> None:
         """EMA ← d·EMA + (1 − d)·w, with d = min(decay, (1 + t) / (10 + t)) while it warms up."""
+        if self.ema is None or self.config.ema is None:
+            return
         decay = min(self.config.ema, (1 + step) / (10 + step))
         pairs = dict(self.net.named_parameters())
         torch._foreach_lerp_(list(self.ema.values()), [pairs[n].detach() for n in self.ema], 1 - decay)
@@ -119,11 +124,14 @@ class Trainer:
     def _refuse(self, step: int, loss: float, norm: float) -> None:
         bad = [n for n, p in self.net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
         self.optimizer.zero_grad()
-        where = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "") or "the loss itself"
+        where = [] if math.isfinite(loss) else ["the loss"]
+        if bad:
+            where.append(f"the gradient of {', '.join(bad[:3])}" + (f" and {len(bad) - 3} more" if len(bad) > 3 else ""))
+        where = where or ["the norm, which is too large for fp32"]
         raise NonFiniteError(
             f"step {step + 1}: loss {loss}, gradient norm {norm}; stopped before the weights were touched",
             expected="finite numbers",
-            received=f"NaN or infinity in {where}",
+            received=f"NaN or infinity in {' and '.join(where)}",
             change="lower the learning rate, lengthen the warm-up, clip harder, or use precision fp32; "
             "--resume goes on from the last checkpoint",
         )
@@ -147,7 +155,8 @@ class Trainer:
             p.copy_(values[name])
 
     def evaluate(self, data: Objective, batch: int, limit: int | None = None) -> Evaluation:
-        """Loss over the whole of `data` once (or its first `limit` batches), without smoothing; all ranks share it."""
+        """Loss over the whole of `data` once (or its first `limit` batches of `batch` rows over all ranks together),
+        without smoothing; all ranks share it."""
         with self.averaged():
             return evaluate(self.net, data, batch, limit=limit, ranks=self.ranks, precision=self._precision)
 
@@ -172,23 +181,37 @@ def evaluate(
     batch: int,
     *,
     limit: int | None = None,
-    ranks: Ranks = Ranks(),
+    ranks: Ranks = ALONE,
     precision: Callable[[], Any] = nullcontext,
 ) -> Evaluation:
-    """Summed loss of `net` over `data`, every target counted once."""
+    """Summed loss of `net` over `data`, every target counted once; of its first `limit` batches, whatever the ranks."""
     was = net.training
     net.eval()
-    sums = torch.zeros(2, dtype=torch.float64, device=ranks.device)
+    wide = torch.float32 if ranks.device.type == "mps" else torch.float64  # MPS has no doubles
+    sums = torch.zeros(2, dtype=wide, device=ranks.device)
     for number, part in enumerate(data.evaluation(batch, rank=ranks.rank, world=ranks.world)):
-        if limit is not None and number >= limit:
+        if limit is not None and number * ranks.world + ranks.rank >= limit:
             break
         part = move(part, ranks.device)
         with precision():
             x, _ = net.hidden(part.inputs, part.source)
             nats = loss_sum(x, net.logits, part.targets, part.weights)
-        sums += torch.stack([nats.double(), part.weights.sum().double()])
+        sums += torch.stack([nats.to(wide), part.weights.sum().to(wide)])
     net.train(was)
     return Evaluation(*ranks.sum(sums).tolist())
+
+
+def tokens_of(batch: Batch) -> Tensor:
+    """How many tokens the model reads, padding left out, so that every split of a step counts the same."""
+    if batch.source is not None:  # targets are padded without a position of their own, with weight 0
+        return (batch.weights > 0).sum().float() + _real(batch.source)
+    return _real(batch.inputs)
+
+
+def _real(tokens: Tokens) -> Tensor:
+    if tokens.pos is None:
+        return torch.tensor(float(tokens.ids.numel()), device=tokens.ids.device)
+    return (tokens.pos >= 0).sum().float()
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
@@ -199,10 +222,8 @@ def move(batch: Batch, device: torch.device) -> Batch:
     def go(t: Any) -> Any:
         return t.to(device, non_blocking=True) if isinstance(t, Tensor) else t
 
-    def tokens(part: Tokens | None) -> Tokens | None:
-        return None if part is None else Tokens(*map(go, part))
-
-    return Batch(tokens(batch.inputs), go(batch.targets), go(batch.weights), tokens(batch.source))
+    source = None if batch.source is None else Tokens(*map(go, batch.source))
+    return Batch(Tokens(*map(go, batch.inputs)), go(batch.targets), go(batch.weights), source)
 
 
 def mixed(*parts: int) -> int:
@@ -257,7 +278,7 @@ class Rate:
         return rate
 
 
-def batches(data: Objective, config: TrainingConfig, seed: int, ranks: Ranks, start: int) -> Iterator[list[Batch]]:
-    """This rank's micro-batches of each step from `start` to the last."""
+def batches(data: Objective, config: TrainingConfig, seed: int, ranks: Ranks, start: int) -> Stream:
+    """This rank's micro-batches of each step from `start` to the last. Close it to stop the thread that makes them."""
     loader = Loader(data, batch=config.batch, seed=seed, rank=ranks.rank, world=ranks.world)
-    return loader.iterate(start, config.accumulate, stop=config.steps)
+    return cast(Stream, loader.iterate(start, config.accumulate, stop=config.steps))

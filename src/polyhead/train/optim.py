@@ -357,12 +357,13 @@ class Optimizer:
     def clip(self, max_norm: float) -> Tensor:
         """Scale all gradients by one factor so that their norm is at most `max_norm`; returns the norm before.
 
-        A norm that is not finite is returned and makes the gradients so: look at it before `step`.
+        A norm that is not finite is returned and leaves the gradients as they are, so that the one to blame can be
+        told from the others: look at it before `step`.
         """
         norm = self.grad_norm()
-        if norm.device.type == "cpu" and norm <= max_norm:
+        if norm.device.type == "cpu" and not norm > max_norm:
             return norm
-        scale = (max_norm / (norm + 1e-6)).clamp_max(1.0)
+        scale = torch.where(norm.isfinite(), (max_norm / (norm + 1e-6)).clamp_max(1.0), 1.0)
         torch._foreach_mul_([p.grad for p in self.params if p.grad is not None], scale)
         return norm
 

@@ -36,7 +36,7 @@ class Ranks(NamedTuple):
         if self.world == 1:
             return
         grads = [p.grad for p in params if p.grad is not None]
-        for dtype in {g.dtype for g in grads}:
+        for dtype in sorted({g.dtype for g in grads}, key=str):  # every rank in the same order
             group = [g for g in grads if g.dtype == dtype]
             flat = torch.cat([g.flatten() for g in group])
             dist.all_reduce(flat)
@@ -52,6 +52,9 @@ class Ranks(NamedTuple):
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier()
+
+
+ALONE = Ranks()
 
 
 def pick_device(name: str) -> torch.device:

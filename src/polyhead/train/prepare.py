@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ DEFAULT_VOCAB = 4096
 
 class Prepared(NamedTuple):
     """What training needs from the data. sizes: counts for people; validation_bytes: UTF-8 bytes of the held-out text;
-    example: of pairs, the first held-out source."""
+    example: of pairs, the first held-out source; mark: what tells these tokens from others."""
 
     tokenizer: Tokenizer
     train: Objective
@@ -31,6 +32,7 @@ class Prepared(NamedTuple):
     sizes: dict[str, int]
     notes: list[str]
     example: str | None = None
+    mark: str = ""
 
 
 def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepared:
@@ -53,7 +55,8 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepar
     sizes |= {"train_samples": len(objectives[0]), "validation_samples": len(objectives[1])}
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
-    return Prepared(tokenizer, *objectives, context, size, sizes, list(dict.fromkeys(notes)), first_source(held, tokenizer))
+    notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
+    return Prepared(tokenizer, *objectives, context, size, sizes, notes, example, mark_of(train, held))
 
 
 def context_of(config: RunConfig) -> int:
@@ -68,6 +71,18 @@ def tokens_in(file: TokenFile | PairFile) -> int:
 def bytes_in(file: TokenFile | PairFile) -> int:
     """UTF-8 bytes behind the tokens; 0 for pairs, whose bits per byte would mix two texts."""
     return file.bytes if isinstance(file, TokenFile) else 0
+
+
+def mark_of(*files: TokenFile | PairFile) -> str:
+    """A hash of the lengths and of 4,096 tokens at each of up to 64 places: by content, whatever the files' names and
+    times, and as quick for a large corpus as for a small one."""
+    digest = hashlib.sha256()
+    for file in files:
+        tokens = file.file.tokens if isinstance(file, PairFile) else file.tokens
+        digest.update(f"{len(tokens)} {tokens.dtype}".encode())
+        for start in range(0, len(tokens), max(4096, len(tokens) // 64)):
+            digest.update(tokens[start : start + 4096].tobytes())
+    return digest.hexdigest()
 
 
 def first_source(file: TokenFile | PairFile, tokenizer: Tokenizer) -> str | None:

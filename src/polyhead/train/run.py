@@ -6,14 +6,14 @@ What happens is told as events, (name, fields), to whoever listens; this file pr
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,25 @@ import torch
 import yaml
 
 from polyhead import __version__
-from polyhead.checkpoint import JsonLines, Saved, latest, lock, save, write_json, write_text
-from polyhead.errors import ConfigError, Stopped, UserError
+from polyhead.checkpoint import Saved, latest, lock, save, write_json, write_text
+from polyhead.errors import ConfigError, DataError, Stopped, UserError
 from polyhead.generate import Engine, Model, load
+from polyhead.generate.folder import read_spec
 from polyhead.nn import ModelSpec
+from polyhead.report import write_report
+from polyhead.text import Tokenizer
 
 from .config import RunConfig, TrainingConfig
+from .log import RunLog
 from .loop import Rate, Trainer, batches
 from .memory import explain_memory
 from .parallel import Ranks, join_ranks, leave_ranks
 from .prepare import Prepared, prepare
-from polyhead.report import write_report
 from .settings import read_config, spec_of
 
 Listener = Callable[[str, dict[str, Any]], None]
-BEFORE = {".lock", "corpus"}  # what may lie in the folder of a run that has not begun
+LOCK = ".lock"
+BEFORE = {LOCK, "corpus"}  # what may lie in the folder of a run that has not begun
 COMPILE_FLOPS = 2e13  # on a CPU a compiled step wins back the half minute it costs only on runs beyond this
 
 
@@ -59,29 +63,43 @@ class Run:
             text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
             write_text(self.folder / "config.yaml", text)
         prepared = prepare(self.config, self.folder, self.ranks, self.tell)
-        spec = spec_of(self.config, prepared.tokenizer.vocab_size)
+        spec = self._spec(prepared, saved)
+        if self.training.objective == "causal" and self.training.every("sample_every"):
+            sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
-        net = spec.build(self.config.seed)
-        trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
-        start = 0
-        if saved is not None:
-            trainer.load(saved.load)
-            start = saved.step
-        meta = {"format": 1, "objective": self.training.objective, "choices": self._choices(compiled)}
+        meta: dict[str, Any] = {"format": 1, "objective": self.training.objective, "choices": self._choices(compiled)}
         meta |= {"preset": self.config.model, "seed": self.config.seed, "machine": machine(self.ranks.device)}
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
-        model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
-        model.engine = Engine(net)  # samples along the way read the weights as they are
-        self.tell("start", self._facts(spec, prepared, compiled, start) | {"why": why})
-        with interruptible() as interrupt, explain_memory(spec, self.training):
-            self._loop(trainer, model, prepared, start, interrupt, meta)
+        with explain_memory(spec, self.training, self.ranks):
+            net = spec.build(self.config.seed)
+            trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
+            if saved is not None:
+                trainer.load(saved.load)
+            model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
+            model.engine = Engine(net)  # samples along the way read the weights as they are
+            self.tell("start", self._facts(spec, prepared, compiled, saved.step if saved else 0) | {"why": why})
+            with interruptible() as interrupt:
+                self._loop(trainer, model, prepared, saved, interrupt, meta)
         if trainer.ema is not None:
             trainer._put(trainer.ema)
         net.eval()
         if self.ranks.first:
             self.tell("report", {"path": write_report(self.folder)})
         return Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
+
+    def _spec(self, prepared: Prepared, saved: Saved | None) -> ModelSpec:
+        """What is trained. A run that goes on keeps the spec it began with, and must meet the data it began with: a
+        spec's file or a text that was edited meanwhile would change the run without a word."""
+        if saved is None:
+            return spec_of(self.config, prepared.tokenizer.vocab_size)
+        if saved.state.get("data", prepared.mark) != prepared.mark:
+            raise DataError(
+                "the text is not the one this run began with", expected="the same tokens to train on and held out",
+                received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
+                change="restore the text and the files in the run's folder, or start a new run with another -o",
+            )  # fmt: skip
+        return read_spec(self.folder / "spec.json")
 
     def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
@@ -99,16 +117,24 @@ class Run:
         asked = self.training.compile
         if saved is not None and "choices" in saved.state:
             return bool(saved.state["choices"]["compile"]), "as before the resume"
+        if asked == "on" and (trouble := compiler_trouble(self.ranks.device)):
+            raise ConfigError(
+                "training.compile=on, but torch.compile does not work here", expected="a compiler that torch finds",
+                received=trouble, change="training.compile=off",
+            )  # fmt: skip
         if asked != "auto":
             return asked == "on", f"training.compile={asked}"
         if self.training.objective == "seq2seq":
             return False, "lengths differ from batch to batch"
         if not has_compiler(self.ranks.device):
             return False, "no C++ compiler here"
+        flops = 3 * spec.flops(prepared.context, self.training.batch).total * self.training.steps
+        pays = self.ranks.device.type == "cuda" or flops > COMPILE_FLOPS
+        if pays and (trouble := compiler_trouble(self.ranks.device)):
+            return False, f"torch.compile does not work here: {trouble}"
         if self.ranks.device.type == "cuda":
             return True, "it pays on a GPU"
-        flops = 3 * spec.flops(prepared.context, self.training.batch).total * self.training.steps
-        return flops > COMPILE_FLOPS, f"compiling pays beyond {COMPILE_FLOPS:.0e} FLOPs, this run is {flops:.0e}"
+        return pays, f"compiling pays beyond {COMPILE_FLOPS:.0e} FLOPs, this run is {flops:.0e}"
 
     def _write_head(self, spec: ModelSpec, prepared: Prepared, meta: dict[str, Any]) -> None:
         write_text(self.folder / "spec.json", spec.model_dump_json(indent=1, exclude_defaults=False))
@@ -123,79 +149,58 @@ class Run:
         }  # fmt: skip
 
     def _loop(
-        self, trainer: Trainer, model: Model, data: Prepared, start: int, interrupt: Interrupt, meta: dict[str, Any]
+        self, trainer: Trainer, model: Model, data: Prepared, saved: Saved | None, interrupt: Interrupt, meta: dict[str, Any]
     ) -> None:
         config, total = self.training, self.training.steps
-        metrics = JsonLines(self.folder / "metrics.jsonl") if self.ranks.first else None
-        if metrics is not None:
-            metrics.cut_after(start)
-        board = self._board()
-        rate, began, tokens = Rate(), time.perf_counter(), start * config.batch * data.context
-        for step, micros in enumerate(batches(data.train, config, self.config.seed, self.ranks, start), start):
-            done = trainer.step(micros, step)
-            speed, tokens = rate.add(done.tokens), tokens + done.tokens
-            number = step + 1
-            row: dict[str, Any] = {"step": number, "loss": done.loss, "grad_norm": done.norm}
-            row |= {"lr": config.optimizer.lr * config.schedule.factor(step, total), "tokens": tokens}
-            row |= {"tokens_per_s": round(speed, 1), "seconds": round(time.perf_counter() - began, 3)}
-            if due(number, config.every("eval_every"), total):
-                row |= self._evaluate(trainer, data)
-            if "val_loss" in row or number % config.log_every == 0 or number in (1, total):
-                self._record(row, metrics, board)
-            self.tell("step", row)
-            if due(number, config.every("sample_every"), total) and self.ranks.first:
-                self._sample(trainer, model, number, data.example)
-            stop = self.ranks.any(interrupt.signum is not None)
-            if stop or due(number, config.every("save_every"), total):
-                self._save(trainer, number, meta)
-            if stop:
-                raise Stopped(interrupt.signum or signal.SIGTERM, f"stopped after step {number}; --resume goes on")
-            rate.start()
-        if board is not None:
-            board.close()
+        start, tokens = (0, 0) if saved is None else (saved.step, saved.state.get("tokens", 0))
+        stream = batches(data.train, config, self.config.seed, self.ranks, start)
+        rate, began = Rate(), time.perf_counter()
+        with RunLog(self.folder, start, tensorboard=config.tensorboard, active=self.ranks.first) as log, closing(stream):
+            for number, micros in enumerate(stream, start + 1):
+                done = trainer.step(micros, number - 1)
+                speed, tokens = rate.add(done.tokens), tokens + done.tokens
+                row: dict[str, Any] = {"step": number, "loss": done.loss, "grad_norm": done.norm}
+                row |= {"lr": config.optimizer.lr * config.schedule.factor(number - 1, total), "tokens": tokens}
+                row |= {"tokens_per_s": round(speed, 1), "seconds": round(time.perf_counter() - began, 3)}
+                if due(number, config.every("eval_every"), total):
+                    row |= self._evaluate(trainer, data)
+                if "val_loss" in row or number % config.log_every == 0 or number in (1, total):
+                    log.row(row)
+                self.tell("step", row)
+                if due(number, config.every("sample_every"), total) and self.ranks.first:
+                    self._sample(trainer, model, number, data.example, log)
+                stop = self.ranks.any(interrupt.signum is not None)
+                if stop or due(number, config.every("save_every"), total):
+                    self._save(trainer, number, {"choices": meta["choices"], "tokens": tokens, "data": data.mark})
+                if stop and number < total:
+                    raise Stopped(interrupt.signum or signal.SIGTERM, f"stopped after step {number}; --resume goes on")
+                rate.start()
 
     def _evaluate(self, trainer: Trainer, data: Prepared) -> dict[str, float]:
         if data.validation is None:
             return {}
-        result = trainer.evaluate(data.validation, self.training.batch, self.training.eval_batches)
+        # by micro-batches, as large as training's: what fits there fits here
+        parts, limit = self.training.accumulate * self.ranks.world, self.training.eval_batches
+        limit = None if limit is None else limit * parts
+        result = trainer.evaluate(data.validation, self.training.batch // parts, limit)
         row = {"val_loss": result.loss}
         if data.validation_bytes and self.training.objective == "causal" and self.training.eval_batches is None:
             row["val_bpb"] = result.bits_per_byte(data.validation_bytes)
         return row
 
-    def _record(self, row: dict[str, Any], metrics: JsonLines | None, board: Any) -> None:
-        if metrics is not None:
-            metrics.append(row)
-        if board is not None:
-            for name, value in row.items():
-                if name != "step":
-                    board.add_scalar(name, value, row["step"])
-
-    def _board(self) -> Any:
-        if not self.training.tensorboard or not self.ranks.first:
-            return None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                "training.tensorboard needs the tensorboard package",
-                change="pip install 'polyhead[tensorboard]', or leave training.tensorboard out",
-            ) from error
-        return SummaryWriter(str(self.folder / "tensorboard"))
-
-    def _sample(self, trainer: Trainer, model: Model, number: int, example: str | None) -> None:
+    def _sample(self, trainer: Trainer, model: Model, number: int, example: str | None, log: RunLog) -> None:
         """One sample with a fixed seed and prompt, so that samples along a run can be compared."""
         if self.training.objective == "masked":
             return
         with trainer.averaged():
             trainer.net.eval()
             sample = sample_text(model, self.training, example)
-        append_line(self.folder / "samples.jsonl", {"step": number, **sample})
+        log.sample({"step": number, **sample})
         self.tell("sample", {"step": number, **sample})
 
-    def _save(self, trainer: Trainer, number: int, meta: dict[str, Any]) -> None:
+    def _save(self, trainer: Trainer, number: int, state: dict[str, Any]) -> None:
         if self.ranks.first:
-            state = {"choices": meta["choices"], "finished": number == self.training.steps, "world": self.ranks.world}
+            state |= {"finished": number == self.training.steps, "world": self.ranks.world}
             warnings: list[str] = []
             save(self.checkpoints, number, trainer.tensors(), state, keep=self.training.keep, warnings=warnings)
             for text in warnings:
@@ -233,23 +238,38 @@ def has_compiler(device: torch.device) -> bool:
     return device.type == "cpu" and any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
+@cache
+def compiler_trouble(device: torch.device) -> str:
+    """What keeps torch.compile from working here (no headers, no Triton, …), found by compiling one sum; "" if nothing."""
+    try:
+        torch.compile(lambda x: x + 1, dynamic=False)(torch.zeros(2, device=device))
+        return ""
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the run can do without
+        torch._dynamo.reset()
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+
+
 def sample_text(model: Model, config: TrainingConfig, example: str | None = None) -> dict[str, str]:
     """{"prompt", "text"}: what the model writes now, to the prompt asked for, else to the example or a line's beginning."""
     prompt = config.sample_prompt if config.sample_prompt is not None else example or "\n"
-    room = model.spec.context - (len(model.tokenizer.encode(prompt)) if config.objective == "causal" else 0)
-    if room < 1:
-        raise ConfigError(
-            "training.sample_prompt fills the whole context", expected=f"fewer than {model.spec.context} tokens",
-            received=f"{model.spec.context - room} tokens", change="shorten it",
-        )  # fmt: skip
-    temperature = 0.8 if config.objective == "causal" else 0.0
+    causal = config.objective == "causal"
+    assert model.tokenizer is not None  # a run has one
+    room = sample_room(config, model.spec, model.tokenizer) if causal else model.spec.context
+    temperature = 0.8 if causal else 0.0
     made = model.generate(prompt, max_tokens=min(config.sample_tokens, room), temperature=temperature, seed=0)
     return {"prompt": prompt, "text": made.text}
 
 
-def append_line(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def sample_room(config: TrainingConfig, spec: ModelSpec, tokenizer: Tokenizer) -> int:
+    """Tokens left in the context after the prompt of samples; ConfigError when there is none."""
+    length = len(tokenizer.encode(config.sample_prompt if config.sample_prompt is not None else "\n"))
+    if length >= spec.context:
+        raise ConfigError(
+            "training.sample_prompt fills the whole context", expected=f"fewer than {spec.context} tokens",
+            received=f"{length} tokens", change="shorten it",
+        )  # fmt: skip
+    return spec.context - length
 
 
 class Interrupt:
@@ -283,27 +303,35 @@ def train_run(config: RunConfig | None, folder: str | Path, *, resume: bool = Fa
     """Train a config into `folder`. resume goes on from the newest whole checkpoint there; a missing or empty folder
     starts fresh. config None takes the folder's own. Raises ConfigError when the folder holds a run already."""
     folder = Path(folder)
+    if resume and (folder / "config.yaml").exists():
+        config = read_config(folder, config)
     ranks = join_ranks(config.training.device if config is not None else "auto")
     try:
         saved = find_start(folder, resume, tell if ranks.first else quiet)
-        if saved is not None or (resume and (folder / "config.yaml").exists()):
-            config = read_config(folder, config)
         if config is None:
             raise ConfigError(f"{folder} holds no run to resume", change="give a preset and data to start one")
-        if saved is not None and saved.state.get("finished") and saved.step >= config.training.steps:
-            tell("finished", {"step": saved.step, "folder": folder})
-            return load(folder)
-        with fresh_folder(folder, ranks), lock(folder) if ranks.first else nullcontext():
+        if saved is not None and saved.step >= config.training.steps:
+            return finished(folder, saved, ranks, tell)
+        ranks.barrier()  # all have looked at the folder before the first writes into it
+        with lock(folder) if ranks.first else nullcontext(), fresh_folder(folder, ranks):
             return Run(config, folder, ranks, tell).go(saved)
     finally:
         leave_ranks()
 
 
+def finished(folder: Path, saved: Saved, ranks: Ranks, tell: Listener) -> Model:
+    """Nothing is left to train: say so, and write the report if the run was killed before it."""
+    if ranks.first:
+        tell("finished", {"step": saved.step, "folder": folder})
+        if not (folder / "report.html").exists():
+            tell("report", {"path": write_report(folder)})
+    return load(folder)
+
+
 @contextmanager
 def fresh_folder(folder: Path, ranks: Ranks) -> Iterator[None]:
-    """Make the folder; if the input turns out wrong before a step is made in a new one, leave nothing behind."""
-    new = ranks.first and (not folder.exists() or not any(folder.iterdir()))
-    folder.mkdir(parents=True, exist_ok=True)
+    """If the input turns out wrong before a step is made in a new folder (locked already), leave nothing behind."""
+    new = ranks.first and all(path.name == LOCK for path in folder.iterdir())
     try:
         yield
     except UserError:
