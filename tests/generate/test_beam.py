@@ -9,6 +9,7 @@ import torch
 
 from polyhead.errors import ConfigError
 from polyhead.generate import Beam, Engine, Limits, Row, Sampling, beam_search, write
+from polyhead.generate.beam import _Search
 from polyhead.nn import RotarySpec, Tokens, Transformer
 
 from .nets import SPECS, decoder, lively, seq2seq
@@ -152,6 +153,17 @@ def test_forbidden_tokens_leave_the_other_probabilities_alone() -> None:
         Engine(net), [[1, 2]], Beam(beams=3, length_penalty=0.0), Limits(max_tokens=5), allowed=allowed
     )
     assert min(found.ids) >= 12 and [found.score] == pytest.approx(logps(net, [1, 2], [found.ids]), abs=1e-10)
+
+
+def test_a_finished_hypothesis_keeps_its_place_in_the_beam() -> None:
+    search = _Search(0, Beam(beams=3, length_penalty=0.0), Limits(max_tokens=9, eos=frozenset([EOS])))
+    search.advance([-1.0, -2.0, -3.0], [0, 0, 0], [5, EOS, 6])
+    assert search.trail[-1] == [(0, 5), (0, 6)] and search.best.ids == []
+    search.advance([-1.1, -1.2, -1.3], [0, 1, 0], [7, 8, 9])
+    assert search.trail[-1] == [(0, 7), (1, 8)]  # two places are left
+    search.advance([-1.2, -1.4], [1, 0], [EOS, 4])
+    assert search.best.ids == [6, 8] and search.best.score == -1.2 and search.trail[-1] == [(0, 4)]
+    assert search.done  # −1.4 can only fall, and −1.2 stands
 
 
 @pytest.mark.parametrize("options", [{"beams": 0}, {"beams": 1000}, {"length_penalty": float("nan")}, {"beams": 2.5}])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from polyhead.errors import ConfigError, NonFiniteError
 from polyhead.generate import Draws, History, Sampling, sample
+from polyhead.generate.sample import _inverse
 
 LOGITS = torch.tensor([1.5, 0.3, -0.7, 2.1, 0.0, -3.0, 1.1, 0.4])
 ROWS, ROUNDS = 400, 50  # 20 000 draws: each row has a seed of its own, as in a batch
@@ -70,6 +71,21 @@ def test_frequencies_are_those_of_the_distribution(options: dict, expected: torc
 
 def test_the_chi_square_test_can_fail() -> None:
     assert not chi_square_fits(frequencies(Sampling(temperature=0.95)), P)
+
+
+def test_a_draw_at_the_very_edges_takes_a_token_that_is_there() -> None:
+    edge = 1 - 2.0**-53  # the largest number a generator can give
+    for scale in (1.0, 3.0, 0.1, 1 / 3):
+        weights = torch.tensor([[0.0, 1.0, 0.0, 2.0, 0.0]], dtype=torch.float64) * scale
+        assert [int(_inverse(weights, torch.tensor([u], dtype=torch.float64))) for u in (0.0, 0.3, 0.34, edge)] == [
+            1,
+            1,
+            3,
+            3,
+        ]
+    many = torch.rand(500, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    many[:, -3:] = 0.0
+    assert (_inverse(many, torch.full((500,), edge, dtype=torch.float64)) < 4).all()
 
 
 def test_top_p_over_a_flat_distribution_wider_than_the_first_sort() -> None:

@@ -82,9 +82,11 @@ def test_b34_a_broken_character_is_told_once_and_nothing_is_repeated() -> None:
     assert "".join(pieces) == row.text == "a\ufffdbc\ufffd"
 
 
-def test_b33_the_space_between_prompt_and_answer_is_kept() -> None:
-    """SentencePiece-like decoders drop the first token's space: the answer's first token is not the text's first."""
-    tokenizer = Tokenizer.train(["hello world here we are"] * 20, "sentencepiece", vocab_size=300)
+@pytest.mark.filterwarnings("ignore:the corpus supports")
+@pytest.mark.parametrize("kind", ["words", "byte_bpe", "bpe", "wordpiece", "unigram", "sentencepiece"])
+def test_b33_the_space_between_prompt_and_answer_is_kept(kind: str) -> None:
+    """Decoders that treat a text's first token in their own way: an answer's first token is not a text's first."""
+    tokenizer = Tokenizer.train(["hello world here we are"] * 20, kind, vocab_size=300)
     prompt, whole = tokenizer.encode("hello"), tokenizer.encode("hello world here")
     assert whole[: len(prompt)] == prompt
     row = Row(Limits(max_tokens=99), tokenizer, prompt)

@@ -102,7 +102,7 @@ def beam_search(
     searches = [_Search(row, beam, limits) for row in range(len(prompts))]
     answers: dict[int, Hypothesis] = {}
     living, width = searches, 1
-    scores = torch.zeros(len(prompts), 1, dtype=torch.float64, device=engine.device)
+    scores = torch.zeros(len(prompts), 1, dtype=torch.float64, device=engine.home)
     while True:
         best, parents, tokens = _candidates(logits, scores, beam.beams, allowed)
         for search, *lists in zip(living, best.tolist(), parents.tolist(), tokens.tolist(), strict=True):
@@ -114,9 +114,9 @@ def beam_search(
             return [answers[row] for row in range(len(prompts))]
         living, places = [living[i] for i in kept], width
         width = max(len(search.scores) for search in living)
-        index, ids, scores = _survivors(living, kept, places, width, engine.device)
+        index, ids, scores = _survivors(living, kept, places, width, engine.home)
         if index != list(range(len(logits))):
-            engine.reorder(state, torch.tensor(index, device=engine.device))
+            engine.reorder(state, torch.tensor(index, device=engine.home))
         logits = engine.step(state, ids)
 
 

@@ -39,6 +39,11 @@ class Engine:
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
 
+    @property
+    def home(self) -> torch.device:
+        """Where logits come back and tokens are chosen: the network's device, but the CPU for MPS, which has no fp64."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device
+
     @torch.inference_mode()
     def prefill(
         self,
@@ -61,22 +66,23 @@ class Engine:
         with evaluating(self.net):
             x, _ = self.net.hidden(tokens, batch(source, self.device) if source is not None else None, cache)
             logits = self.net.logits(x[:, -1], self.head)
-        return State(cache, tokens.pos[:, -1:] + 1 if tokens.pos is not None else None), logits
+        return State(cache, tokens.pos[:, -1:] + 1 if tokens.pos is not None else None), logits.to(self.home)
 
     @torch.inference_mode()
     def step(self, state: State, ids: Tensor) -> Tensor:
         """Append ids (B,) long, one per row; returns the logits (B, V) of the next token."""
-        tokens = Tokens(ids[:, None], state.pos)
+        tokens = Tokens(ids[:, None].to(self.device), state.pos)
         with evaluating(self.net):
             x, _ = self.net.hidden(tokens, None, state.cache)
             logits = self.net.logits(x[:, -1], self.head)
         if state.pos is not None:
             state.pos = state.pos + 1
-        return logits
+        return logits.to(self.home)
 
     @torch.inference_mode()
     def reorder(self, state: State, index: Tensor) -> None:
         """Row i becomes what row index[i] was; index (B′,) long may repeat rows and leave some out."""
+        index = index.to(self.device)
         state.cache.reorder(index)
         state.pos = None if state.pos is None else state.pos[index]
 

@@ -201,7 +201,7 @@ class Model:
             raise ConfigError("forbid is not possible", expected=expected, received=repr(forbid)[:100])
         if not forbid and len(self._known) == vocab:
             return None
-        allowed = torch.zeros(vocab, dtype=torch.bool, device=self.engine.device)
+        allowed = torch.zeros(vocab, dtype=torch.bool, device=self.engine.home)
         allowed[self._known] = True
         allowed[list(forbid)] = False
         return allowed

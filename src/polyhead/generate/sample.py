@@ -148,8 +148,7 @@ def _by_weight(weights: Tensor, enough: Tensor) -> tuple[Tensor, Tensor]:
 def _inverse(weights: Tensor, u: Tensor) -> Tensor:
     """(B,) the first place whose cumulative weight exceeds u · total; a place of weight 0 is never taken."""
     cumulative = weights.cumsum(-1)
-    total = cumulative[:, -1:]
-    below = torch.minimum(u[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    below = u[:, None] * cumulative[:, -1:]  # u ≤ 1 − 2⁻⁵³, so that the product rounds below the total
     return torch.searchsorted(cumulative, below, right=True)[:, 0]
 
 

@@ -30,8 +30,8 @@ def write(
     """
     budget = max(row.limits.max_tokens for row in rows)
     state, logits = engine.prefill(prompts, budget, source, extrapolate=extrapolate)
-    history = History(prompts, engine.vocab, engine.device) if sampling.penalised else None
-    draws = Draws(seeds, engine.device) if sampling.temperature > 0 else None
+    history = History(prompts, engine.vocab, engine.home) if sampling.penalised else None
+    draws = Draws(seeds, engine.home) if sampling.temperature > 0 else None
     living = list(range(len(rows)))
     while True:
         ids = sample(logits, sampling, history, draws, allowed)
@@ -46,7 +46,7 @@ def write(
         if history is not None:
             history.add(ids)
         if 2 * len(keep) <= len(living):
-            living, index = [living[place] for place in keep], torch.tensor(keep, device=engine.device)
+            living, index = [living[place] for place in keep], torch.tensor(keep, device=engine.home)
             engine.reorder(state, index)
             ids = ids[index]
             if history is not None:
