@@ -157,13 +157,13 @@ def law_cache(spec: ph.ModelSpec, cuts: Sequence[Sequence[int]] = CUTS, length: 
     full = model(tokens, source)
     for cut in cuts:
         close(in_chunks(model, tokens, cut, source), full, what=f"cache cut at {cut}")
-    close(in_chunks(model, tokens, (6, 7), source, slack=2), full, what="cache with slack")
+    close(in_chunks(model, tokens, (2, 3, 4, 5, 6, 7, 9), source, slack=2), full, what="cache with slack")
 
 
 @torch.no_grad()
 def law_cache_unequal(spec: ph.ModelSpec) -> None:
     """Prompts of unequal length, padded on either side, then steps: each row as if it were alone."""
-    model, lengths, steps = specs.build(spec), (3, 8), 5
+    model, lengths, steps = specs.build(spec), (5, 8), 5
     ids, source = random_ids(2, 8 + steps, seed=2), source_of(spec, 2, padded=True)
     rows = [ids[i, : n + steps] for i, n in enumerate(lengths)]
     for side in ("left", "right"):
@@ -201,15 +201,15 @@ def law_cache_rollback(spec: ph.ModelSpec, slack: int = 3) -> None:
     model, ids, length = specs.build(spec), random_ids(2, 14, seed=6), 14
     full = model(ph.Tokens(ids))
     for start in (5, 9):
-        for kept in (0, 2):
+        for kept in sorted({0, slack - 1}):
             cache = model.new_cache(2, length, slack)
             model(ph.Tokens(ids[:, :start]), cache=cache)
             draft = torch.cat([ids[:, start : start + kept], random_ids(2, slack - kept, seed=kept + 20)], 1)
             model(ph.Tokens(draft), cache=cache)
             cache.truncate(start + kept)
             assert cache.count == start + kept
-            out = [model(ph.Tokens(ids[:, i : i + 1]), cache=cache) for i in range(start + kept, length - 2)]
-            out.append(model(ph.Tokens(ids[:, length - 2 :]), cache=cache))
+            cuts = [start + kept, *range(start + kept + (2 if kept else 1), length)]  # then two tokens, or one
+            out = [model(ph.Tokens(ids[:, a:b]), cache=cache) for a, b in zip(cuts, [*cuts[1:], length], strict=True)]
             close(torch.cat(out, 1), full[:, start + kept :], what=f"draft of {slack} at {start}, {kept} kept")
 
 
