@@ -31,8 +31,8 @@ def memory_parts(spec: ModelSpec, config: TrainingConfig, context: int, world: i
     kept = sum(_activations(stack, tokens, wide, config.checkpointing) for stack in spec.stacks.values())
     head = next(iter(spec.heads.values()))
     logits = min(tokens * (head.output or 0), 2**26) * 4 * 3
-    moments = 8 if config.optimizer.kind == "adamw" else 4
-    parts = {"weights": 4 * params, "gradients": 4 * params, "optimizer": moments * params}
+    # AdamW keeps two moments; Muon its momentum and the gradients side by side as it orthogonalises them
+    parts = {"weights": 4 * params, "gradients": 4 * params, "optimizer": 8 * params}
     parts |= {"activations": kept, "logits": logits}
     return parts | ({"average": 4 * params} if config.ema else {})
 

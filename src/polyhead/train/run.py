@@ -77,7 +77,8 @@ class Run:
             if saved is not None:
                 trainer.load(saved.load)
             model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
-            model.engine = Engine(net)  # samples along the way read the weights as they are
+            if self.training.objective != "masked":
+                model.engine = Engine(net)  # samples along the way read the weights as they are
             self.tell("start", self._facts(spec, prepared, compiled, saved.step if saved else 0) | {"why": why})
             with interruptible() as interrupt:
                 self._loop(trainer, model, prepared, saved, interrupt, meta)
