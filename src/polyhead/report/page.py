@@ -65,7 +65,7 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
     cards = [("parameters", f"{spec.params().total:,}"), ("steps", f"{last.get('step', 0):,} of {config['training']['steps']:,}")]
     cards += [("tokens seen", f"{last['tokens']:,}")] if "tokens" in last else []
     if held:
-        cards += [("validation loss", f"{held['val_loss']:.3f} nats per token"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
+        cards += [("validation loss, nats per token", f"{held['val_loss']:.3f}"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
     if held.get("val_bpb") is not None:
         cards.append(("bits per byte", f"{held['val_bpb']:.3f}"))
     cards.append(("training time", duration(seconds(rows))))

@@ -141,4 +141,13 @@ def spec_of(config: RunConfig, vocab: int) -> ModelSpec:
     spec = override(resolve(config.model), config.overrides) if config.overrides else resolve(config.model)
     if config.training.context is not None:
         spec = with_context(spec, config.training.context)
-    return with_vocab(for_objective(spec, config.training.objective), vocab)
+    spec = for_objective(spec, config.training.objective)
+    if config.tokenizer.path is None:
+        return with_vocab(spec, vocab)
+    rows = min(stack.embedding.vocab for stack in spec.stacks.values())
+    if vocab > rows:
+        raise ConfigError(
+            "the tokenizer is larger than the model's embedding", expected=f"at most {rows} tokens",
+            received=f"{vocab} in {config.tokenizer.path}", change=f"model.vocab={vocab}, or a smaller tokenizer",
+        )  # fmt: skip
+    return spec

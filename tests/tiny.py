@@ -1,0 +1,43 @@
+"""Tiny runs for tests of the command line and the docs: a second each, no skill, everything in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TRAINING = ["training.steps=4", "training.batch=4", "training.context=32", "training.eval_every=2", "training.log_every=1",
+            "training.sample_tokens=8", "training.compile=off", "training.threads=1"]  # fmt: skip
+SMALL = ["model.decoder.layers=1", "model.decoder.width=32"]
+SMALL_ENCODER = ["model.encoder.layers=1", "model.encoder.width=32"]
+
+
+def prose(lines: int = 400) -> str:
+    """Different lines of plain English, always the same."""
+    who, does, what = ("The cat", "A small dog", "My uncle", "Every child"), ("sees", "likes", "forgets"), ("the sea", "an apple", "old songs")
+    return "".join(f"{who[i % 4]} {does[i % 3]} {what[i // 3 % 3]} number {i}.\n" for i in range(lines))
+
+
+def write_files(folder: Path) -> None:
+    """book.txt, held-out.txt, train.de and train.en, prompts.txt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "book.txt": prose(), "held-out.txt": prose(60), "prompts.txt": "The cat\nMy uncle\n",
+        "train.de": "".join(f"das ist zeile {i}\n" for i in range(80)), "train.en": "".join(f"this is line {i}\n" for i in range(80)),
+        "held.de": "".join(f"das ist zeile {i}\n" for i in range(80, 84)), "held.en": "".join(f"this is line {i}\n" for i in range(80, 84)),
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def train_tiny(folder: Path, kind: str = "causal") -> Path:
+    """A finished run of each objective at `folder`, from files written beside it."""
+    from polyhead.train import build_config, parse_overrides, train_run
+
+    write_files(folder.parent)
+    book, pair = str(folder.parent / "book.txt"), [str(folder.parent / f"train.{side}") for side in ("de", "en")]
+    preset, data, more = {
+        "causal": ("gpt-nano", book, SMALL),
+        "masked": ("bert-nano", book, [*SMALL_ENCODER, "tokenizer.vocab_size=300"]),
+        "seq2seq": ("transformer-nano", pair, [*SMALL, *SMALL_ENCODER, "tokenizer.vocab_size=300"]),
+    }[kind]
+    train_run(build_config(preset, data, parse_overrides([*TRAINING, *more])), folder)
+    return folder
