@@ -149,6 +149,32 @@ def test_ended_rows_leave_the_batch_and_change_nothing(monkeypatch: pytest.Monke
     assert sizes[0] == 3 and sizes[-1] == 1
 
 
+def test_rows_draw_and_are_penalised_as_alone_while_others_leave() -> None:
+    net = lively(SPECS["rotary"], scale=0.2)
+    sampling = Sampling(temperature=1.5, frequency_penalty=0.7, repetition_penalty=1.2)
+    prompts, seeds = [PROMPTS[i % 3] for i in range(6)], list(range(6))
+
+    def run(which: list[int]) -> list[list[int]]:
+        rows = [Row(Limits(max_tokens=30, eos=frozenset(range(4)))) for _ in which]
+        chosen = [prompts[i] for i in which]
+        for _ in write(Engine(net), rows, chosen, sampling, [seeds[i] for i in which]):
+            pass
+        return [row.ids for row in rows]
+
+    together = run(seeds)
+    assert len({len(ids) for ids in together}) > 3  # they leave at different times
+    for i in seeds:
+        assert run([i])[0] == together[i]
+
+
+def test_a_strong_presence_penalty_repeats_nothing() -> None:
+    rows = [Row(Limits(max_tokens=20)) for _ in PROMPTS]
+    sampling = Sampling(temperature=0, presence_penalty=100.0)
+    for _ in write(Engine(lively(SPECS["rotary"])), rows, PROMPTS, sampling, [0, 0, 0]):
+        pass
+    assert all(len(set(row.ids)) == 20 for row in rows)
+
+
 def test_reorder_repeats_and_drops_rows() -> None:
     engine = Engine(lively(SPECS["seq2seq_window"]))
     state, logits = engine.prefill([[1], [1, 2]], 4, SOURCES[:2])
