@@ -36,6 +36,7 @@ class Line:
         self.pos = torch.full((batch, capacity + 1), -1, dtype=torch.long, device=device)
         self.count = 0  # one more than the largest position seen
         self.even = True  # every row holds the same positions, none missing
+        self.level = True  # every row is at the same position (a rolled-back ring is level, not even)
 
     def advance(self, q: At) -> Plan:
         """Plan the call for tokens at q; q.pos (1, T) means all rows alike."""
@@ -43,7 +44,8 @@ class Line:
             raise ValueError("a cache holds one document per row: expected no segments; generate documents as rows")
         length, first = q.pos.shape[1], self.count == 0
         start = self.count
-        self.even = self.even and q.pos.shape[0] == 1 and not q.padded
+        self.level = self.level and q.pos.shape[0] == 1 and not q.padded
+        self.even = self.even and self.level
         self.count = max(self.count, start + length if self.even else int(q.pos.max()) + 1)
         if not self.ring and self.count > self.capacity:
             raise ValueError(f"the cache holds {self.capacity} tokens: expected at most that, got {self.count}")
@@ -132,6 +134,11 @@ class Cache:
     def count(self) -> int:
         """Tokens remembered (the longest row's)."""
         return max((line.count for line in self.lines.values()), default=0)
+
+    @property
+    def level(self) -> bool:
+        """Whether all rows stand at one position, so that a call need not say where its tokens are."""
+        return all(line.level or line.pos.shape[0] == 1 for line in self.lines.values())
 
     def reorder(self, index: Tensor) -> None:
         """Row i becomes what row index[i] was: beams, finished rows."""

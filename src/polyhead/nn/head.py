@@ -87,14 +87,15 @@ class Head(nn.Module):
     def forward(self, x: Tensor, at: At | None = None, table: Tensor | None = None) -> Tensor:
         """x (B, T, D) → logits (B, T, output) or (B, output) in at least fp32. table: the tied embedding (vocab, D)."""
         spec = self.spec
+        valid = at.valid() if at is not None else None
         if spec.pool != "none":
-            x = pool(x, spec.pool, at.valid() if at is not None else None)
+            x, valid = pool(x, spec.pool, valid), None
         if self.input_norm is not None:
-            x = self.input_norm(x)
+            x = self.input_norm(x, valid)
         if self.dense is not None:
             x = self.dense(x)
         x = x if spec.act is None else ACTIVATIONS[spec.act](x)
-        x = x if self.norm is None else self.norm(x)
+        x = x if self.norm is None else self.norm(x, valid)
         x = F.dropout(x, self.dropout, self.training)
         if spec.output is not None:
             product = self.product

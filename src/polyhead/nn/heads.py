@@ -46,6 +46,8 @@ class GroupedSpec(Spec):
     def _groups(self) -> GroupedSpec:
         if self.heads % self.kv:
             raise ValueError(f"kv_heads must divide heads: got {self.heads} heads and {self.kv} kv_heads")
+        if self.qk_norm is not None and self.qk_norm.kind == "batch":
+            raise ValueError("queries and keys are normalised token by token: expected layer, rms or dyt, got batch")
         return self
 
     @property

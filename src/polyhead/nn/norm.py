@@ -159,8 +159,9 @@ class BatchNorm(nn.Module):
             real = torch.ones_like(x[..., :1]) if valid is None else valid.unsqueeze(-1).to(x.dtype)
             real = real.expand(*x.shape[:-1], 1)
             n = real.sum().clamp(min=1)
-            mean = (x * real).sum((0, 1)) / n
-            var = ((x - mean).square() * real).sum((0, 1)) / n
+            axes = tuple(range(x.dim() - 1))
+            mean = (x * real).sum(axes) / n
+            var = ((x - mean).square() * real).sum(axes) / n
             with torch.no_grad():
                 self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
                 self.var.lerp_(var.to(self.var.dtype), self.momentum)

@@ -218,11 +218,11 @@ def rotary_frequencies(spec: RotarySpec, dim: int, length: int) -> tuple[Tensor,
         return (spec.theta * stretch ** (dim / (dim - 2))) ** (-k / dim), 1.0
     if isinstance(s, Llama3):
         t = ((s.original * inv / (2 * math.pi) - s.low) / (s.high - s.low)).clamp(0, 1)
-        return (1 - t) * inv / s.factor + t * inv, 1.0
+        return torch.lerp(inv / s.factor, inv, t), 1.0
     if isinstance(s, Yarn):
         ramp = _yarn_ramp(s, dim, spec.theta)
         attention = s.attention if s.attention is not None else 0.1 * math.log(max(s.factor, 1.0)) + 1
-        return ramp * inv / s.factor + (1 - ramp) * inv, attention
+        return torch.lerp(inv, inv / s.factor, ramp), attention
     return inv / torch.tensor(s.short if length <= s.original else s.long), s.attention
 
 

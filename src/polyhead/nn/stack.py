@@ -18,7 +18,7 @@ from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
 from .pattern import Full, causal_only, within_documents
-from .position import NoPosition, Position, RotarySpec
+from .position import Dynamic, LongRope, NoPosition, Position, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
 from .tokens import Tokens
@@ -43,9 +43,8 @@ class StackSpec(Spec):
             raise ValueError(f"layout must use exactly the kinds in blocks: unknown {unknown}, unused {unused}")
         for name, block in self.blocks.items():
             for attention in (block.attention, *([block.cross] if block.cross else [])):
-                dim = attention.heads.dim(self.width)
-                if isinstance(attention.position, RotarySpec) and (attention.position.dim or dim) % 2:
-                    raise ValueError(f"rotary needs an even head_dim in block {name!r}: got {dim}")
+                if isinstance(attention.position, RotarySpec):
+                    check_rotary(attention.position, attention.heads.dim(self.width), name)
         kinds: dict[int, str] = {}
         for i, weights in enumerate(self.order()):
             if kinds.setdefault(weights, self.kind(i)) != self.kind(i):
@@ -141,7 +140,11 @@ class Stack(nn.Module):
 
     def _at(self, tokens: Tokens, cache: Cache | None) -> At:
         at = At.of(tokens)
-        return at._replace(pos=at.pos + cache.count) if cache is not None and tokens.pos is None else at
+        if cache is None or tokens.pos is not None:
+            return at
+        if not cache.level:
+            raise ValueError("rows of this cache stand at different positions: expected pos (B, T), got none")
+        return at._replace(pos=at.pos + cache.count)
 
     def _views(
         self, x: Tensor, at: At, valid: Tensor | None, cache: Cache | None, memory_at: At | None
@@ -216,6 +219,20 @@ class Stack(nn.Module):
             shapes = self.layers[weights].attention.heads.shapes()
             stores.append(Store(batch, lines[kind].capacity, shapes, dtype, weight.device))
         return Cache(lines, stores, length)
+
+
+def check_rotary(spec: RotarySpec, head_dim: int, block: str) -> None:
+    """A rotation must fit the heads of its block; head_dim is known only once the width is."""
+    dim, scaling = spec.dim or head_dim, spec.scaling
+    if dim % 2:
+        raise ValueError(f"rotary needs an even head_dim in block {block!r}: got {head_dim}")
+    if dim > head_dim:
+        raise ValueError(f"rotary dim must be at most head_dim {head_dim} in block {block!r}: got {dim}")
+    if isinstance(scaling, LongRope) and {len(scaling.short), len(scaling.long)} != {dim // 2}:
+        sizes = len(scaling.short), len(scaling.long)
+        raise ValueError(f"longrope needs {dim // 2} factors in short and in long in block {block!r}: got {sizes}")
+    if isinstance(scaling, Dynamic) and dim == 2:
+        raise ValueError(f"dynamic scaling needs at least 4 rotated features in block {block!r}: got {dim}")
 
 
 def build_position(spec: Any, heads: int, head_dim: int, width: int) -> Position:
