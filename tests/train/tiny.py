@@ -143,7 +143,7 @@ def config(**changes: Any) -> TrainingConfig:
 
 
 def causal(data: dict[str, str], folder: Path, context: int = 16) -> tuple[Causal, TokenFile]:
-    file = pack(open_source(data["text"], split="blank"), Tokenizer.train([], "bytes"), folder / "all.tokens")
+    file = pack(open_source(data["text"], split="blank"), Tokenizer.train(["a"], "bytes"), folder / "all.tokens")
     assert isinstance(file, TokenFile)
     return Causal(file, context), file
 

@@ -114,7 +114,7 @@ def explain_memory(spec: ModelSpec, config: TrainingConfig, ranks: Ranks = ALONE
         raise OutOfMemory(
             "out of memory while training; no checkpoint was touched",
             expected="; ".join(f"{name} {show_bytes(size)}" for name, size in biggest) + " (the biggest parts)",
-            received=str(error).splitlines()[0][:200],
+            received=(str(error).strip() or type(error).__name__).splitlines()[0][:200],
             change=smallest_change(spec, config, context, ranks),
         ) from error
 

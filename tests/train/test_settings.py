@@ -1,0 +1,147 @@
+"""From what was typed to one config: presets, recipes, overrides, and what may change on resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from polyhead.errors import ConfigError
+from polyhead.train import AdamWSpec, MuonSpec, RunConfig, TrainingConfig, build_config, parse_overrides
+from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, spec_of
+
+from .tiny import GPT
+
+
+def write(folder: Path, tree: dict[str, Any], name: str = "recipe.yaml") -> str:
+    path = folder / name
+    path.write_text(yaml.safe_dump(tree))
+    return str(path)
+
+
+def test_a_preset_brings_working_defaults() -> None:
+    for name in ("gpt-nano", "bert-nano", "transformer-nano", "gpt2", "t5-small", "bert-base"):
+        made = build_config(name, "x.txt")
+        assert made.training.steps > 0 and made.data.path == "x.txt" and made.data.holdout > 0
+        assert made.training.every("eval_every") * 10 >= made.training.steps
+    objectives = [build_config(n, "x").training.objective for n in ("gpt-nano", "bert-nano", "transformer-nano")]
+    assert objectives == ["causal", "masked", "seq2seq"]
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    pairs = ["training.steps=500", "training.optimizer.lr=3e-3", "training.tensorboard=true", "seed=7", "data.columns=a,b",
+             "training.sample_prompt=a: b", "training.ema=null", "training.compile=off", "tokenizer.path=C:\\x", "a=b=c"]  # fmt: skip
+    assert parse_overrides(pairs) == {
+        "training.steps": 500, "training.optimizer.lr": 0.003, "training.tensorboard": True, "seed": 7, "data.columns": "a,b",
+        "training.sample_prompt": "a: b", "training.ema": None, "training.compile": "off", "tokenizer.path": "C:\\x", "a": "b=c",
+    }  # fmt: skip
+    for wrong in ("training.steps", "=5"):
+        with pytest.raises(ConfigError, match="cannot read"):
+            parse_overrides([wrong])
+
+
+def test_overrides_land_in_their_sections_and_in_the_spec() -> None:
+    made = build_config("gpt-nano", "x", GPT | {"training.steps": 5, "seed": 3, "training.optimizer.adamw.lr": 0.5})
+    assert (made.training.steps, made.seed) == (5, 3)
+    assert isinstance(made.training.optimizer, MuonSpec) and made.training.optimizer.adamw.lr == 0.5
+    assert made.training.optimizer.adamw.betas == (0.8, 0.95), "the preset's other values stay"
+    assert spec_of(made, 263).decoder.width == 16
+    assert spec_of(build_config("gpt-nano", "x", {"training.context": 32}), 100).context == 32
+
+
+def test_another_kind_starts_with_its_own_defaults_and_the_same_kind_keeps_the_presets() -> None:
+    for value in ("adamw", {"kind": "adamw"}):
+        made = build_config("gpt-nano", "x", {"training.optimizer": value, "training.optimizer.lr": 0.01})
+        assert made.training.optimizer == AdamWSpec(lr=0.01)
+    kept = build_config("gpt-nano", "x", {"training.optimizer": {"kind": "muon", "lr": 0.5}}).training.optimizer
+    assert kept.lr == 0.5 and kept.adamw.lr == 0.01
+    schedule = build_config("gpt-nano", "x", {"training.schedule": "linear"}).training.schedule
+    assert schedule.kind == "linear" and schedule.warmup != 10
+
+
+def test_merge_replaces_a_choice_of_another_kind() -> None:
+    base = {"a": {"kind": "x", "p": 1}, "b": {"c": 1, "d": 2}}
+    assert merge(base, {"a": {"kind": "y"}, "b": {"d": 3}}) == {"a": {"kind": "y"}, "b": {"c": 1, "d": 3}}
+    assert merge(base, {"a": {"q": 2}})["a"] == {"kind": "x", "p": 1, "q": 2}
+    assert base == {"a": {"kind": "x", "p": 1}, "b": {"c": 1, "d": 2}}
+
+
+def test_a_recipe_is_a_config_that_overrides_go_on_top_of(tmp_path: Path) -> None:
+    tree = {
+        "model": "gpt-nano", "overrides": {"decoder.layers": 2}, "seed": 5, "data": {"path": "r.txt", "split": "line"},
+        "tokenizer": {"kind": "chars"}, "training": {"steps": 9, "optimizer": {"kind": "adamw", "lr": 0.1}},
+    }  # fmt: skip
+    made = build_config(write(tmp_path, tree))
+    assert (made.model, made.seed, made.data.path, made.training.steps) == ("gpt-nano", 5, "r.txt", 9)
+    assert made.training.optimizer == AdamWSpec(lr=0.1) and made.overrides == {"decoder.layers": 2}
+    made = build_config(write(tmp_path, tree), "other.txt", {"training.steps": 3, "model.decoder.layers": 1})
+    assert (made.data.path, made.data.split, made.training.steps) == ("other.txt", "line", 3)
+    assert made.overrides == {"decoder.layers": 1}
+
+
+def test_a_spec_file_is_a_model(tmp_path: Path) -> None:
+    path = write(tmp_path, {"preset": "gpt-nano", "decoder": {"layers": 2}}, "spec.yaml")
+    made = build_config(path, "x")
+    assert made.model == path and spec_of(made, 263).decoder.layers == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training.stepps": 5}, "steps"), ({"trainign.steps": 5}, "training"), ({"training.optimizer.learning_rate": 1}, "lr"),
+        ({"training.optimizer": "adam"}, "adamw"), ({"data.holdut": 0.1}, "holdout"), ({"tokenizer.kind": "byte-bpe"}, "byte_bpe"),
+        ({"training.batch": 10, "training.accumulate": 4}, "divide"), ({"training.steps": 0}, "steps"),
+        ({"training.steps": "many"}, "steps"), ({"training.ema": 1.5}, "ema"), ({"seed.x": 1}, "seed"), ({"seed": -1}, "seed"),
+        ({"training.clip": float("nan")}, "clip"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_or_value_is_named_with_the_nearest(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        build_config("gpt-nano", "x", changes)
+
+
+def test_no_data_and_an_unknown_preset_are_said() -> None:
+    with pytest.raises(ConfigError, match="no data"):
+        build_config("gpt-nano")
+    with pytest.raises(ConfigError, match="gpt-nano"):
+        build_config("gpt-nanno", "x")
+
+
+def run_folder(folder: Path, made: RunConfig, **changes: Any) -> Path:
+    (folder / "config.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json") | changes))
+    return folder
+
+
+def test_a_config_survives_its_file(tmp_path: Path) -> None:
+    made = build_config("gpt-nano", ["a", "b"], GPT | {"training.schedule": {"kind": "wsd", "shape": "sqrt"}, "training.ema": 0.9})
+    assert read_config(run_folder(tmp_path, made)) == made
+
+
+def test_a_newer_or_missing_or_broken_config_is_refused(tmp_path: Path) -> None:
+    made = build_config("gpt-nano", "x")
+    with pytest.raises(ConfigError, match="newer"):
+        read_config(run_folder(tmp_path, made, version=2))
+    (tmp_path / "config.yaml").write_text("model: [")
+    with pytest.raises(ConfigError, match="config.yaml"):
+        read_config(tmp_path)
+    with pytest.raises(ConfigError, match="no config.yaml"):
+        read_config(tmp_path / "none")
+
+
+def test_what_may_change_on_resume(tmp_path: Path) -> None:
+    made = build_config("gpt-nano", "x")
+    folder = run_folder(tmp_path, made)
+    free = {"training.steps": 7, "training.save_every": 2, "training.keep": 5, "training.threads": 1, "training.log_every": 3}
+    now = read_config(folder, build_config("gpt-nano", "x", free))
+    assert (now.training.steps, now.training.save_every, now.training.keep) == (7, 2, 5)
+    assert set(TrainingConfig.model_fields) >= FREE_ON_RESUME
+    for frozen in (
+        {"training.batch": 8}, {"training.optimizer.lr": 0.5}, {"seed": 1}, {"model.decoder.layers": 2}, {"training.precision": "bf16"},
+        {"tokenizer.kind": "chars"}, {"data.split": "line"}, {"training.schedule": "linear"}, {"training.accumulate": 2},
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="cannot change while a run is resumed"):
+            read_config(folder, build_config("gpt-nano", "x", frozen))
+    with pytest.raises(ConfigError, match="data cannot change"):
+        read_config(folder, build_config("gpt-nano", "y"))
