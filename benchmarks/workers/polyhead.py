@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from polyhead.families import defaults, override, preset
+from polyhead.families import override, preset, resolve
 from polyhead.generate import Engine, Model
 from polyhead.generate.pack import prepare
 from polyhead.nn import Batch, ModelSpec, Tokens, Transformer
-from polyhead.train import AdamWSpec, Trainer, TrainingConfig
+from polyhead.train import AdamWSpec, Trainer, TrainingConfig, build_config
 from workers.training import Corpus
 from workers.wire import serve
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 200, "batch": 16, "interval": 10},
-    "budget": {"steps": 700, "batch": 32, "interval": 25},
-}
+FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = {"fast": ("shakespeare-fast.yaml", 10), "budget": ("shakespeare-budget.yaml", 20)}  # file, interval in steps
 
 
 def gpt(size: dict[str, int]) -> ModelSpec:
@@ -55,15 +54,14 @@ class Steps:
 
 
 class Recipe(Steps):
-    """gpt-nano with the corpus' characters, trained by its preset's defaults. One unit is one interval."""
+    """A recipe of the repository, with the corpus' characters. One unit is one interval."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        recipe = RECIPES[spec["recipe"]]
+        name, self.interval = RECIPES[spec["recipe"]]
+        config = build_config(str(FOLDER / name), "corpus")
         size = {"vocab": spec["size"]["vocabulary"], "context": spec["size"]["context"]}
-        settings = defaults("gpt-nano")["training"] | {name: recipe[name] for name in ("steps", "batch")}
-        net = override(preset("gpt-nano"), size).build(spec["seed"])
-        super().__init__(spec, net, TrainingConfig(**settings | {"precision": "fp32"}))
-        self.interval = recipe["interval"]
+        net = override(resolve(config.model), config.overrides | size).build(spec["seed"])
+        super().__init__(spec, net, config.training.model_copy(update={"precision": "fp32"}))
 
     def run(self, units: int) -> dict[str, Any]:
         reply = super().run(min(units * self.interval, self.config.steps - self.done))
