@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -71,7 +72,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def join_ranks(device: str = "auto") -> Ranks:
-    """Join the group torchrun made (environment RANK, WORLD_SIZE), or be 1 of 1."""
+    """Join the group torchrun made (environment RANK, WORLD_SIZE), or be 1 of 1. A process joins once and stays in
+    until it ends: a second group under the same launcher would meet the addresses of the first."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Ranks(device=pick_device(device))
@@ -80,6 +82,7 @@ def join_ranks(device: str = "auto") -> Ranks:
     where = torch.device("cuda", local) if where.type == "cuda" else torch.device("cpu")
     if not dist.is_initialized():
         dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        atexit.register(leave_ranks)
     return Ranks(rank, world, where)
 
 

@@ -33,7 +33,7 @@ from .config import RunConfig, TrainingConfig
 from .log import RunLog
 from .loop import Rate, Trainer, batches
 from .memory import explain_memory
-from .parallel import Ranks, join_ranks, leave_ranks
+from .parallel import Ranks, join_ranks
 from .prepare import Prepared, prepare
 from .settings import read_config, spec_of
 
@@ -307,17 +307,14 @@ def train_run(config: RunConfig | None, folder: str | Path, *, resume: bool = Fa
     if resume and (folder / "config.yaml").exists():
         config = read_config(folder, config)
     ranks = join_ranks(config.training.device if config is not None else "auto")
-    try:
-        saved = find_start(folder, resume, tell if ranks.first else quiet)
-        if config is None:
-            raise ConfigError(f"{folder} holds no run to resume", change="give a preset and data to start one")
-        if saved is not None and saved.step >= config.training.steps:
-            return finished(folder, saved, ranks, tell)
-        ranks.barrier()  # all have looked at the folder before the first writes into it
-        with lock(folder) if ranks.first else nullcontext(), fresh_folder(folder, ranks):
-            return Run(config, folder, ranks, tell).go(saved)
-    finally:
-        leave_ranks()
+    saved = find_start(folder, resume, tell if ranks.first else quiet)
+    if config is None:
+        raise ConfigError(f"{folder} holds no run to resume", change="give a preset and data to start one")
+    if saved is not None and saved.step >= config.training.steps:
+        return finished(folder, saved, ranks, tell)
+    ranks.barrier()  # all have looked at the folder before the first writes into it
+    with lock(folder) if ranks.first else nullcontext(), fresh_folder(folder, ranks):
+        return Run(config, folder, ranks, tell).go(saved)
 
 
 def finished(folder: Path, saved: Saved, ranks: Ranks, tell: Listener) -> Model:
