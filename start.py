@@ -20,7 +20,7 @@ EXTRAS = {"demo": "", "test": "[test]", "check": "[dev]"}
 
 def stop(what, change):
     """Say what is wrong and what to do about it, and leave with 1."""
-    sys.exit("start.py: {}\n  change: {}".format(what, change))
+    sys.exit(f"start.py: {what}\n  change: {change}")
 
 
 def python_of(folder):
@@ -35,7 +35,7 @@ def environment():
     python = python_of(folder)
     if python.exists() and subprocess.call([str(python), "-m", "pip", "--version"], stdout=subprocess.DEVNULL) == 0:
         return python
-    print("start.py: making the virtual environment {}".format(folder), flush=True)
+    print(f"start.py: making the virtual environment {folder}", flush=True)
     try:
         import venv
 
@@ -43,7 +43,7 @@ def environment():
     except (ImportError, subprocess.CalledProcessError):
         stop("this Python cannot make a virtual environment", "install its venv module (on Debian and Ubuntu: apt install python3-venv)")
     except OSError as error:
-        stop("cannot write {}: {}".format(folder, error.strerror or error), "free some space, or clone to a folder that can be written")
+        stop(f"cannot write {folder}: {error.strerror or error}", "free some space, or clone to a folder that can be written")
     return python
 
 
@@ -53,8 +53,8 @@ def install(python, extra):
     mark = python.parent.parent / ".polyhead{}".format(extra.strip("[]") and "-" + extra.strip("[]"))
     if mark.exists() and mark.read_text() == wanted:
         return
-    print("start.py: installing polyhead{} and what it needs".format(extra), flush=True)
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", "{}{}".format(ROOT, extra)]
+    print(f"start.py: installing polyhead{extra} and what it needs", flush=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", f"{ROOT}{extra}"]
     if subprocess.call(command) != 0:
         stop("the installation failed; pip's words are above", "check the network and the disk (torch alone needs a gigabyte), then start again")
     mark.write_text(wanted)
@@ -82,7 +82,7 @@ def main(arguments):
         return 0 if arguments[:1] in (["--help"], ["-h"]) else 2
     if sys.version_info < OLDEST:
         found = "{}.{}".format(*sys.version_info[:2])
-        stop("Python {}.{} or newer is needed, this is {}".format(*OLDEST, found), "python3.11 start.py {}".format(arguments[0]))
+        stop("Python {}.{} or newer is needed, this is {}".format(*OLDEST, found), f"python3.11 start.py {arguments[0]}")
     python = environment()
     install(python, EXTRAS[arguments[0]])
     try:

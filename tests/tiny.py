@@ -28,7 +28,7 @@ def write_files(folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def train_tiny(folder: Path, kind: str = "causal") -> Path:
+def train_tiny(folder: Path, kind: str = "causal", context: int = 32) -> Path:
     """A finished run of each objective at `folder`, from files written beside it."""
     from polyhead.train import build_config, parse_overrides, train_run
 
@@ -39,5 +39,5 @@ def train_tiny(folder: Path, kind: str = "causal") -> Path:
         "masked": ("bert-nano", book, [*SMALL_ENCODER, "tokenizer.vocab_size=300"]),
         "seq2seq": ("transformer-nano", pair, [*SMALL, *SMALL_ENCODER, "tokenizer.vocab_size=300"]),
     }[kind]
-    train_run(build_config(preset, data, parse_overrides([*TRAINING, *more])), folder)
+    train_run(build_config(preset, data, parse_overrides([*TRAINING, f"training.context={context}", *more])), folder)
     return folder

@@ -8,8 +8,9 @@ The pipeline, in reading order; each part imports only from parts above it (nn f
     data        tokens -> batches
     families    presets: every architecture as data
     checkpoint  weights and runs on disk
-    train       logits -> loss -> update
     generate    logits -> text
+    report      a run as a page, an architecture as a drawing
+    train       logits -> loss -> update
     cli         the verbs
 
     import polyhead as ph

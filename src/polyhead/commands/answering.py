@@ -65,7 +65,7 @@ def run_model(path: Path, text: str | None, style: Style, given: Path | None, ou
     if as_json:
         emit(record(answer))
     else:
-        say(answer.text)
+        say(str(answer))
     return 0
 
 
@@ -85,7 +85,7 @@ def _run_file(model: Model, prompts: list[str], style: Style, out: Path | None, 
     lines = _answers(model, prompts, style)
     if out is None:
         for answer in lines:
-            emit(record(answer)) if as_json else say(answer.text)
+            emit(record(answer)) if as_json else say(str(answer))
         return 0
     with disk_errors(out, 0), out.open("w", encoding="utf-8", newline="\n") as file:
         for answer in lines:
@@ -150,7 +150,7 @@ class Chat:
         if model.tokenizer is None:
             raise ConfigError("the model has no tokenizer, so it cannot chat", expected="tokenizer.json beside spec.json")
         _ = model.engine  # a model that cannot write says so now
-        self.model, self.style, self.text = model, style, ""
+        self.model, self.style, self.text, self.encode = model, style, "", model.tokenizer.encode
         self.budget = max(1, min(budget, model.spec.context // 2))
 
     @property
@@ -179,7 +179,7 @@ class Chat:
         if not self.continues:
             return line
         text, room = self.text + line + "\n", self.model.spec.context - self.budget
-        while len(ids := self.model.tokenizer.encode(text)) > room - 2:
+        while len(ids := self.encode(text)) > room - 2:
             text = text[max(1, len(text) * (len(ids) - room + 2) // len(ids)) :]
         return text
 

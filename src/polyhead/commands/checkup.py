@@ -105,7 +105,7 @@ def agreement() -> list[Finding]:
     return found
 
 
-def small_model(backend: str, device: str) -> list[Any]:
+def small_model(backend: Any, device: str) -> list[Any]:
     """[logits, gradients…] of a small model with windows and grouped heads, from one seed."""
     import torch
 

@@ -27,8 +27,8 @@ _SKIP = {
 SETTINGS: dict[str, Any] = {
     "data.holdout": 0.01,
     "training.steps": 450,
-    "training.batch": 16,
-    "training.context": 128,
+    "training.batch": 8,
+    "training.context": 256,
     "training.eval_every": 90,
     "training.sample_prompt": "def ",
     "training.sample_tokens": 120,

@@ -93,14 +93,16 @@ def accuracy(model: Model, masked: Masked, batch: int) -> float:
 
 def answers(model: Model, pairs: PairFile, limit: int | None) -> dict[str, float]:
     """Exact match, and BLEU where sacrebleu is installed, of the most probable answers to the first `limit` sources."""
+    assert model.tokenizer is not None  # evaluate_model has looked
+    decode = model.tokenizer.decode
     count = len(pairs) if limit is None else min(limit, len(pairs))
     given, wanted = [], []
     for first in range(0, count, _ROWS):
         rows = [pairs.ids(i) for i in range(first, min(first + _ROWS, count))]
-        sources = [model.tokenizer.decode(source.tolist()) for source, _ in rows]
+        sources = [decode(source.tolist()) for source, _ in rows]
         made = model.generate(sources, max_tokens=model.spec.context, temperature=0.0)
         given += [one.text for one in made]
-        wanted += [model.tokenizer.decode(target.tolist()) for _, target in rows]
+        wanted += [decode(target.tolist()) for _, target in rows]
     exact = sum(a.strip() == b.strip() for a, b in zip(given, wanted, strict=True)) / max(count, 1)
     try:
         import sacrebleu

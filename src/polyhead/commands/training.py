@@ -45,28 +45,24 @@ def run_training(words: list[str | None], out: Path | None, resume: bool, dry: b
     if dry:
         from .rehearsal import rehearse
 
-        if config is None:
-            from polyhead.train.settings import read_config
-
-            config = read_config(out)
         return rehearse(config, as_json)
+    assert out is not None
     return train_and_tell(config, out, resume, as_json)
 
 
-def _config(names: list[str], overrides: dict[str, Any], out: Path | None, resume: bool) -> RunConfig | None:
-    """The configuration asked for; None takes the folder's own."""
+def _config(names: list[str], overrides: dict[str, Any], out: Path | None, resume: bool) -> RunConfig:
+    """The configuration asked for; on resume the folder's own, with what was said now on top."""
     from polyhead.train import build_config
     from polyhead.train.settings import place, read_config, validate
 
-    began = resume and out is not None and (out / "config.yaml").exists()
-    if began and len(names) < 2:
+    if resume and out is not None and (out / "config.yaml").exists() and len(names) < 2:
         own = read_config(out)
         if names and names[0] != own.model:
             raise ConfigError(f"{out} trains {own.model}", expected=own.model, received=names[0], change="leave the model out")
         tree = own.model_dump(mode="json")
         for key, value in overrides.items():
             place(tree, key, value)
-        return validate(tree) if overrides else None
+        return validate(tree)
     if not names:
         received = f"{out}, which holds no run" if resume else "nothing"
         raise ConfigError("what shall be trained?", expected="a preset, spec or recipe", received=received, change="polyhead train gpt-nano text.txt -o runs/a")
@@ -97,7 +93,7 @@ def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> Non
     written = closing_words(model, folder) if progress.last else []  # a run that was finished already has said its words
     if as_json:
         row = progress.last
-        facts = {"folder": str(folder), "report": str(folder / "report.html"), "step": row.get("step", model.meta.get("step"))}
+        facts: dict[str, Any] = {"folder": str(folder), "report": str(folder / "report.html"), "step": row.get("step", model.meta.get("step"))}
         facts |= {"params": model.spec.params().total, "loss": row.get("loss"), "seconds": row.get("seconds")}
         facts |= {name: progress.held.get(name) for name in ("val_loss", "val_bpb")}
         facts["perplexity"] = math.exp(min(facts["val_loss"], 700)) if facts["val_loss"] is not None else None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
+
+
+Place = Callable[[float, float], tuple[float, float]]  # data → pixels
 
 
 class Series(NamedTuple):
@@ -60,7 +63,7 @@ def _range(values: list[float], zero: bool) -> tuple[float, float]:
     return (low if zero else low - room), high + room
 
 
-def _axes(at, xs: list[float], ys: list[float], x: tuple[float, float], y: tuple[float, float]) -> list[str]:  # type: ignore[no-untyped-def]
+def _axes(at: Place, xs: list[float], ys: list[float], x: tuple[float, float], y: tuple[float, float]) -> list[str]:
     out = []
     for value in ys:
         (x1, y1), (x2, _) = at(x[0], value), at(x[1], value)
@@ -76,7 +79,8 @@ def _axes(at, xs: list[float], ys: list[float], x: tuple[float, float], y: tuple
 
 
 def _legend(series: Sequence[Series], width: int) -> list[str]:
-    out, named = [], [line for line in series if line.name]
+    out: list[str] = []
+    named = [line for line in series if line.name]
     if len(named) < 2:
         return out
     for i, line in enumerate(named):

@@ -61,7 +61,7 @@ def _section(title: str, body: str) -> str:
 
 def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     last = rows[-1] if rows else {}
-    held = next((row for row in reversed(rows) if row.get("val_loss") is not None), {})
+    held: dict[str, Any] = next((row for row in reversed(rows) if row.get("val_loss") is not None), {})
     cards = [("parameters", f"{spec.params().total:,}"), ("steps", f"{last.get('step', 0):,} of {config['training']['steps']:,}")]
     cards += [("tokens seen", f"{last['tokens']:,}")] if "tokens" in last else []
     if held:

@@ -3,8 +3,10 @@ folder, the life of a run), loop (one step), loss, optim, schedule; parallel kno
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from polyhead.generate import Model
@@ -52,3 +54,13 @@ def train(
     tell: called with (event, fields) along the way. Raises UserError for bad input, RunError when the machine fails.
     """
     return train_run(build_config(model, data, overrides), out, resume=resume, tell=tell)
+
+
+class _Callable(ModuleType):
+    """`polyhead.train` is this package and the function in it: whichever was imported first, `ph.train(…)` works."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Model:
+        return train(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

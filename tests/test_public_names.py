@@ -1,0 +1,30 @@
+"""`import polyhead as ph`: every public name is there, heavy or not, in whatever order things are imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import polyhead as ph
+
+
+def test_every_public_name_resolves_twice() -> None:
+    for name in ph.__all__:
+        assert callable(getattr(ph, name)) and callable(getattr(ph, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        ph.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("first", ["import polyhead.train", "from polyhead.train import build_config", "polyhead.train"])
+def test_train_can_be_called_whatever_was_imported_first(first: str) -> None:
+    code = f"import polyhead; {first}; assert callable(polyhead.train); import polyhead.train as t; assert callable(t.train_run)"
+    if first == "polyhead.train":
+        code = "import polyhead; polyhead.train; assert callable(polyhead.train)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_polyhead_imports_nothing_heavy() -> None:
+    code = "import sys, polyhead; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
