@@ -43,8 +43,9 @@ class StackSpec(Spec):
             raise ValueError(f"layout must use exactly the kinds in blocks: unknown {unknown}, unused {unused}")
         for name, block in self.blocks.items():
             for attention in (block.attention, *([block.cross] if block.cross else [])):
+                dim = attention.heads.dim(self.width)  # refuses heads that do not divide the width
                 if isinstance(attention.position, RotarySpec):
-                    check_rotary(attention.position, attention.heads.dim(self.width), name)
+                    check_rotary(attention.position, dim, name)
         kinds: dict[int, str] = {}
         for i, weights in enumerate(self.order()):
             if kinds.setdefault(weights, self.kind(i)) != self.kind(i):
