@@ -26,10 +26,10 @@ _SKIP = {
 # What the demo trains, chosen so that all of it, imports and report included, stays under two minutes on two slow cores.
 SETTINGS: dict[str, Any] = {
     "data.holdout": 0.01,
-    "training.steps": 450,
+    "training.steps": 400,
     "training.batch": 8,
     "training.context": 256,
-    "training.eval_every": 90,
+    "training.eval_every": 80,
     "training.sample_prompt": "def ",
     "training.sample_tokens": 120,
     "seed": 1,
