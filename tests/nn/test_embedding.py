@@ -1,0 +1,90 @@
+"""AXIS embedding: the sum's order, factorised tables, gradients of the table, ties."""
+
+import pytest
+import torch
+
+from polyhead.nn import EmbeddingSpec, LayerNormSpec, LearnedSpec, SinusoidalSpec, Tokens
+from polyhead.nn.at import At
+
+from ..conformance import laws, specs
+from .tiny import randn, same, shake
+
+IDS = torch.tensor([[3, 1, 3, 0]])
+
+
+def run(module, tokens=None):
+    tokens = tokens or Tokens(IDS)
+    return module(tokens, At.of(tokens))
+
+
+def test_a_lookup_is_a_product_with_one_hot_rows_bit_for_bit():
+    module = shake(EmbeddingSpec(vocab=5).build(4))
+    assert torch.equal(run(module), torch.nn.functional.one_hot(IDS, 5).double() @ module.token)
+
+
+def test_the_table_s_gradient_adds_up_over_repeats_and_is_0_elsewhere():
+    module, mix = shake(EmbeddingSpec(vocab=5).build(4)), randn(1, 4, 4)
+    (run(module) * mix).sum().backward()
+    same(module.token.grad[3], mix[0, 0] + mix[0, 2])
+    assert (module.token.grad[[2, 4]] == 0).all()
+
+
+def test_scale_type_position_norm_in_this_order():
+    spec = EmbeddingSpec(vocab=5, scale=3.0, types=2, position=LearnedSpec(length=8), norm=LayerNormSpec())
+    module = shake(spec.build(4))
+    types = torch.tensor([[0, 1, 1, 0]])
+    expected = module.token[IDS] * 3 + module.types[types] + module.position.weight[:4]
+    same(run(module, Tokens(IDS, types=types)), module.norm(expected))
+    assert torch.equal(run(module), run(module, Tokens(IDS, types=torch.zeros_like(IDS)))), "no types are type 0"
+
+
+def test_sum_projects_after_the_norm_and_token_before_the_sum():
+    albert = shake(EmbeddingSpec(vocab=5, width=3, project="sum", position=LearnedSpec(length=8), norm=LayerNormSpec()).build(6))
+    same(run(albert), albert.project(albert.norm(albert.token[IDS] + albert.position.weight[:4])))
+    opt = shake(EmbeddingSpec(vocab=5, width=3, project="token", position=LearnedSpec(length=8)).build(6))
+    same(run(opt), albert.norm(torch.zeros(1, 4, 3).double())[..., :0].new_zeros(1, 4, 6) + opt.token[IDS] @ opt.project.weight.T + opt.position.weight[:4])
+    assert opt.project.bias is None and albert.project.bias is not None
+
+
+def test_adding_is_concatenating_with_a_stacked_matrix():
+    x, p, w = randn(3, 4), randn(3, 4, seed=1), randn(4, 5, seed=2)
+    same((x + p) @ w, torch.cat([x, p], -1) @ torch.cat([w, w]))
+
+
+@pytest.mark.parametrize("name", specs.EMBEDDINGS)
+@pytest.mark.parametrize("position", ["none", "learned_offset", "sinusoidal"])
+def test_params(name, position):
+    spec = EmbeddingSpec(vocab=11, position=specs.ABSOLUTE[position], **specs.EMBEDDINGS[name])
+    assert spec.params(8) == sum(p.numel() for p in spec.build(8).parameters())
+
+
+def test_tied_tables_get_both_gradients_and_save_one_matrix():
+    tied, loose = specs.decoder(head=specs.OUTPUTS["lm_tied"]), specs.decoder()
+    assert loose.params().total - tied.params().total == specs.VOCAB * specs.WIDTH
+    model = specs.build(tied)
+    ids, mix = laws.random_ids(1, 5), randn(1, 5, specs.VOCAB)
+    x, _ = model.hidden(Tokens(ids))
+    (out,) = torch.autograd.grad((torch.nn.functional.linear(x.detach(), model.table) * mix).sum(), model.table)
+    (inner,) = torch.autograd.grad((torch.nn.functional.linear(x, model.table.detach()) * mix).sum(), model.table)
+    (both,) = torch.autograd.grad((model(Tokens(ids)) * mix).sum(), model.table)
+    same(both, out + inner, 1e-11)
+
+
+def test_shared_embeddings_are_one_parameter():
+    model = specs.build(specs.SEQ2SEQS["rotary"])
+    assert model.encoder.embed.token is model.decoder.embed.token
+    assert sum(p.numel() for p in model.parameters()) == specs.SEQ2SEQS["rotary"].params().total
+
+
+def test_b25_the_scale_does_not_round_the_table():
+    """√d in bf16 is wrong for odd sizes; ours multiplies by the exact number and rounds the product once."""
+    module = EmbeddingSpec(vocab=5, scale=3072**0.5).build(4)
+    module.token.data = randn(5, 4).float()
+    exact = (module.token[IDS].bfloat16().double() * 3072**0.5).bfloat16()
+    assert torch.equal(run(module.bfloat16()), exact)
+
+
+def test_a_factorised_table_must_be_projected():
+    with pytest.raises(ValueError, match="projected"):
+        EmbeddingSpec(vocab=4, width=3)
+    assert EmbeddingSpec(vocab=4, position=SinusoidalSpec()).params(8) == 32
