@@ -341,12 +341,12 @@ def test_killed_twenty_times_at_random_moments(data, tmp_path: Path) -> None:
         while kills < 20:
             process, had, more = launch(out, data, steps, 5), lines(out), draw.randint(1, 80)
             if draw.random() < 0.33:
-                alive = wait_for(process, lambda had=had, more=more: lines(out) > had + more and saving(out))
+                alive = wait_for(process, lambda out=out, had=had, more=more: lines(out) > had + more and saving(out))
             elif draw.random() < 0.3:
                 time.sleep(draw.uniform(0.5, 6))
                 alive = process.poll() is None
             else:
-                alive = wait_for(process, lambda had=had, more=more: lines(out) > had + more)
+                alive = wait_for(process, lambda out=out, had=had, more=more: lines(out) > had + more)
             process.kill()
             words = process.communicate(timeout=60)[1]
             if not alive:
