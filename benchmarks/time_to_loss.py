@@ -71,7 +71,7 @@ def start(variant: Variant, pool: common.Pool, args: argparse.Namespace) -> Run 
 
 def advance_all(runs: list[Run], args: argparse.Namespace) -> None:
     """Interval by interval, always the run whose clock is furthest behind: all share the machine's moods."""
-    while waiting := [run for run in runs if not run.finished]:
+    while waiting := [run for run in runs if not run.finished and run.seconds < args.budget]:
         run = min(waiting, key=lambda waiting_run: waiting_run.seconds)
         try:
             common.emit(args, bench="curve", variant=run.variant.name, **run.advance())
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument(
         "--recipes", default="fast,budget", help="polyhead's recipes, as its worker names them"
     )
+    parser.add_argument("--budget", type=float, default=1e9, help="seconds of a run's clock at which it is left")
     parser.add_argument("--seed", type=int, default=1337)
     args = parser.parse_args()
     common.machine(args)
