@@ -15,64 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from polyhead import nn as ph
 from polyhead.nn.at import At
-from polyhead.nn.position import Dynamic, LongRope
 
 from . import specs
+from .common import EXACT, close, length_bound, pad, random_ids, row_of, row_source, rows_of, source_of
 from .oracle import Oracle, Row, sees
-
-EXACT = 1e-12
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = EXACT, what: str = "") -> None:
-    """Equal within tolerance, relative to the largest value."""
-    assert a.shape == b.shape, f"{what}: shapes {tuple(a.shape)} and {tuple(b.shape)}"
-    assert torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite"
-    if a.numel() == 0:
-        return
-    error = (a - b).abs().max().item()
-    assert error <= tolerance * max(1.0, b.abs().max().item()), f"{what}: off by {error:.3g}"
-
-
-def random_ids(rows: int, length: int, seed: int = 0) -> Tensor:
-    return torch.randint(0, specs.VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
-
-
-def crossed(spec: ph.ModelSpec) -> bool:
-    return spec.encoder is not None and spec.decoder is not None
-
-
-def length_bound(spec: ph.ModelSpec) -> bool:
-    """The rotation depends on the length of the call."""
-    rotations = [b.attention.position for s in spec.stacks.values() for b in s.blocks.values()]
-    return any(isinstance(getattr(r, "scaling", None), Dynamic | LongRope) for r in rotations)
-
-
-def patterns(spec: ph.StackSpec) -> list[Any]:
-    return [b.attention.pattern for b in spec.blocks.values()]
-
-
-def source_of(spec: ph.ModelSpec, rows: int, length: int = 7, padded: bool = False) -> ph.Tokens | None:
-    """What an encoder–decoder reads; padded: row 0 is three tokens shorter."""
-    if not crossed(spec):
-        return None
-    ids = random_ids(rows, length, seed=9)
-    if not padded:
-        return ph.Tokens(ids)
-    pos = torch.arange(length).repeat(rows, 1)
-    pos[0, length - 3 :] = -1
-    return ph.Tokens(ids, pos, padded=True)
-
-
-def pad(rows: Sequence[Tensor], side: str, width: int, fill: int = 0) -> ph.Tokens:
-    """Rows of ids of unequal length as one batch."""
-    ids = torch.full((len(rows), width), fill, dtype=torch.long)
-    pos = torch.full((len(rows), width), -1, dtype=torch.long)
-    for i, row in enumerate(rows):
-        n = len(row)
-        where = slice(width - n, width) if side == "left" else slice(0, n)
-        ids[i, where], pos[i, where] = row, torch.arange(n)
-    return ph.Tokens(ids, pos, padded=True)
-
 
 # ---------------------------------------------------------------- law 0: the formula itself
 
@@ -112,20 +58,12 @@ def law_formula_of_batches(spec: ph.ModelSpec) -> None:
             close(got, Oracle(model, length=10).logits(row, other), 2e-5, what)
 
 
-def row_of(tokens: ph.Tokens, i: int, real: Tensor) -> Row:
-    def values(t: Tensor | None) -> list | None:
-        return None if t is None else t[i][real].tolist()
-
-    pos = torch.arange(tokens.ids.shape[1]) if tokens.pos is None else tokens.pos[i]
-    return Row(
-        tokens.ids[i][real].tolist(), pos[real].tolist(), values(tokens.segment), values(tokens.mark), values(tokens.types)
-    )
-
-
 # ---------------------------------------------------------------- law 3: cache
 
 
-def in_chunks(model: ph.Transformer, tokens: ph.Tokens, cuts: Sequence[int], source: Any = None, slack: int = 0) -> Tensor:
+def in_chunks(
+    model: ph.Transformer, tokens: ph.Tokens, cuts: Sequence[int], source: Any = None, slack: int = 0
+) -> Tensor:
     """Logits of a cached run whose calls end at `cuts`."""
     rows, length = tokens.ids.shape
     cache = model.new_cache(rows, length, slack)
@@ -188,11 +126,6 @@ def alone_in_batch(model: ph.Transformer, row: Tensor, width: int, source: ph.To
     if length_bound(model.spec):
         return model(pad([row], "right", width), other)[0][: len(row)]
     return model(ph.Tokens(row[None]), other)[0]
-
-
-def row_source(source: ph.Tokens, i: int) -> ph.Tokens:
-    real = torch.ones_like(source.ids[i], dtype=torch.bool) if source.pos is None else source.pos[i] >= 0
-    return ph.Tokens(source.ids[i][real][None])
 
 
 @torch.no_grad()
@@ -258,17 +191,13 @@ def law_padding(spec: ph.ModelSpec, dtype: torch.dtype = torch.float64) -> None:
             real = slice(None) if pooled else batch.pos[i] >= 0
             assert torch.equal(out[i][real], other[i][real]), f"pad ids matter, {side}"
             close(out[i][real], alone[i], tolerance, f"row {i} padded on the {side}")
-        mates = model(pad([rows[1], random_ids(1, width, seed=50)[0]], side, width), _rows(source, [1, 2]))
+        mates = model(pad([rows[1], random_ids(1, width, seed=50)[0]], side, width), rows_of(source, [1, 2]))
         real = slice(None) if pooled else batch.pos[1] >= 0
         close(mates[0][real], alone[1], tolerance, "another batch mate")
 
 
 def _other_pads(source: ph.Tokens) -> ph.Tokens:
     return source._replace(ids=source.ids.masked_fill(source.pos < 0, 11))
-
-
-def _rows(source: ph.Tokens | None, index: list[int]) -> ph.Tokens | None:
-    return None if source is None else source._replace(ids=source.ids[index], pos=source.pos[index])
 
 
 # ---------------------------------------------------------------- law 5: no leak
@@ -309,7 +238,11 @@ def visible(stack: ph.StackSpec, row: Row) -> Tensor:
 
 
 def law_leak(
-    spec: ph.ModelSpec, length: int = 8, train: bool = False, forms: Sequence[int] = (0, 2, 3), backends: Any = ("auto",)
+    spec: ph.ModelSpec,
+    length: int = 8,
+    train: bool = False,
+    forms: Sequence[int] = (0, 2, 3),
+    backends: Any = ("auto",),
 ) -> None:
     """d state[t] / d embedding[s] is exactly 0 where t may not see s, and not 0 where it may."""
     model = specs.build(spec).train(train)
@@ -419,7 +352,7 @@ def law_masked_rows(spec: ph.ModelSpec, dtype: torch.dtype = torch.float64) -> N
         (logits.square().sum() + (0 if balance is None else balance)).backward()
         for name, p in model.named_parameters():
             assert p.grad is None or torch.isfinite(p.grad).all(), f"{backend}: gradient of {name} is not finite"
-        without, _ = model.hidden(ph.Tokens(ids[1:], pos[1:], padded=True), _rows(source, [1, 2]))
+        without, _ = model.hidden(ph.Tokens(ids[1:], pos[1:], padded=True), rows_of(source, [1, 2]))
         close(x[1:][pos[1:] >= 0], without[pos[1:] >= 0], 1e-12 if dtype == torch.float64 else 2e-5, backend)
 
 
@@ -441,7 +374,7 @@ def weighted_gradient(spec: ph.ModelSpec, parts: Sequence[Sequence[int]], balanc
     for part in parts:
         index = list(part)
         tokens = ph.Tokens(batch.ids[index], batch.pos[index], padded=True)
-        x, balance = model.hidden(tokens, _rows(source, index))
+        x, balance = model.hidden(tokens, rows_of(source, index))
         logits = model.logits(x, at=At(tokens.pos, padded=True))
         classes = logits.shape[-1]
         targets = (batch.ids[index] + 1) % classes

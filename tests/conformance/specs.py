@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from polyhead import nn as ph
@@ -31,7 +32,9 @@ ROTARY = {
     "rotary_llama3": ph.RotarySpec(theta=20.0, scaling=Llama3(factor=8.0, original=16)),
     "rotary_yarn": ph.RotarySpec(scaling=Yarn(factor=4.0, original=16, fast=4.0)),
     "rotary_yarn_exact": ph.RotarySpec(scaling=Yarn(factor=4.0, original=16, fast=4.0, truncate=False, attention=1.3)),
-    "rotary_longrope": ph.RotarySpec(dim=4, scaling=LongRope(original=8, short=(1.0, 1.5), long=(2.0, 5.0), attention=1.2)),
+    "rotary_longrope": ph.RotarySpec(
+        dim=4, scaling=LongRope(original=8, short=(1.0, 1.5), long=(2.0, 5.0), attention=1.2)
+    ),
 }
 RELATIVE = {
     "none": ph.NoPosition(),
@@ -228,7 +231,10 @@ def _decoders() -> dict[str, ph.ModelSpec]:
     found = {f"{axis}-{name}": decoder(**{axis: v}) for axis, values in axes.items() for name, v in values.items()}
     found |= {f"sharing-{name}": decoder(sharing=v, layers=4) for name, v in SHARINGS.items()}
     found |= {f"head-{name}": decoder(head=OUTPUTS[name]) for name in ("lm", "lm_tied", "lm_capped")}
-    biased = {"window-alibi": (CAUSAL["window"], RELATIVE["alibi"]), "window-buckets": (CAUSAL["window"], RELATIVE["buckets"])}
+    biased = {
+        "window-alibi": (CAUSAL["window"], RELATIVE["alibi"]),
+        "window-buckets": (CAUSAL["window"], RELATIVE["buckets"]),
+    }
     found |= {name: decoder(pattern=p, relative=r) for name, (p, r) in biased.items()}
     found["softcap-buckets"] = decoder(heads=HEADS["softcap"], relative=RELATIVE["buckets"])
     found["softcap-window"] = decoder(heads=HEADS["softcap"], pattern=CAUSAL["window"], relative=RELATIVE["alibi"])
@@ -285,6 +291,12 @@ def cases(fast: str, table: dict[str, ph.ModelSpec] | None = None) -> list[Any]:
 
 
 # ---------------------------------------------------------------- draws
+
+
+def draws(examples: int) -> settings:
+    """Settings of a test over drawn combinations: the same ones on every machine, however busy it is."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=slow)
 
 
 def _choices(draw: Any, *, causal: bool, cross: bool) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """Every model is what its spec says: equal to a naive second implementation that shares no formula with the package."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from . import laws, specs
-
-DRAWS = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("spec", specs.cases("r:"))
@@ -20,7 +18,7 @@ def test_padded_marked_and_packed_batches_are_the_formula_row_by_row(spec):
     laws.law_formula_of_batches(spec)
 
 
-@DRAWS
+@specs.draws(25)
 @given(specs.models())
 def test_combinations_are_their_formula(spec):
     laws.law_formula(spec, length=6)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhead import nn as ph
@@ -17,7 +17,9 @@ def test_prefill_and_steps_equal_the_full_forward(spec):
     laws.law_cache(spec)
 
 
-@pytest.mark.parametrize("spec", specs.cases("relative-a relative-b relative-rotary_d pattern seq2seq kinds", specs.CACHED))
+@pytest.mark.parametrize(
+    "spec", specs.cases("relative-a relative-b relative-rotary_d pattern seq2seq kinds", specs.CACHED)
+)
 def test_unequal_prompts_padded_left_and_right(spec):
     laws.law_cache_unequal(spec)
 
@@ -101,7 +103,7 @@ def test_a_full_cache_says_so():
         model(ph.Tokens(laws.random_ids(1, 5)), cache=cache)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@specs.draws(20)
 @given(st.one_of(specs.decoders(), specs.seq2seqs()), st.lists(st.integers(1, 11), max_size=5, unique=True).map(sorted))
 def test_combinations_in_any_chunks(spec, cuts):
     laws.law_cache(spec, [cuts])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from polyhead import nn as ph
 
@@ -21,7 +21,7 @@ def test_padding_and_mates_change_nothing_in_fp32(spec):
     laws.law_padding(spec, torch.float32)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@specs.draws(25)
 @given(specs.models())
 def test_combinations(spec):
     laws.law_padding(spec)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from polyhead import nn as ph
 
@@ -22,12 +22,14 @@ def test_every_pattern_on_the_reference_backend(spec):
     laws.law_leak(spec, forms=(0, 2, 3), backends=("reference",))
 
 
-@pytest.mark.parametrize("spec", specs.cases("heads norm residual experts kinds seq2seq alibi buckets sharing ffn-gated_silu"))
+@pytest.mark.parametrize(
+    "spec", specs.cases("heads norm residual experts kinds seq2seq alibi buckets sharing ffn-gated_silu")
+)
 def test_every_axis_through_two_layers(spec):
     laws.law_leak(spec, length=7, forms=(0, 2))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@specs.draws(10)
 @given(specs.models())
 def test_combinations(spec):
     laws.law_leak(spec, length=6, forms=(2, 3))
@@ -45,7 +47,9 @@ def test_b15_packed_documents_do_not_see_each_other(name):
     assert (unmarked[4:, :4] > 0).any()
 
 
-@pytest.mark.parametrize("name", ["relative-rotary", "relative-alibi", "relative-buckets", "absolute-learned", "pattern-window"])
+@pytest.mark.parametrize(
+    "name", ["relative-rotary", "relative-alibi", "relative-buckets", "absolute-learned", "pattern-window"]
+)
 def test_b15_a_packed_document_is_the_document_alone(name):
     """Packing with restarting positions changes nothing, 1e-12."""
     model, ids = specs.build(specs.DECODERS[name]), laws.random_ids(2, 12)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -29,7 +29,7 @@ def test_flex_agrees_over_every_form_of_batch(spec):
     laws.law_backends(spec, length=21, flex=tuple(laws.batches(spec, 21)))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@specs.draws(10)
 @given(specs.models())
 def test_combinations(spec):
     laws.law_backends(spec, length=19, names=("right", "packed"), flex=())
@@ -122,7 +122,9 @@ def test_an_even_cached_step_needs_no_mask_and_copies_no_keys():
         with Spy(1, 41) as spy:
             model(ph.Tokens(laws.random_ids(2, 1)), cache=cache)
     for _, args, kwargs in spy.calls:
-        assert not any(isinstance(a, torch.Tensor) for a in args[3:]) and True not in args[3:], "no mask, no top-left flag"
+        assert not any(isinstance(a, torch.Tensor) for a in args[3:]) and True not in args[3:], (
+            "no mask, no top-left flag"
+        )
         assert kwargs.get("attn_mask") is None and not kwargs.get("is_causal")
     assert len(spy.calls) == 2
     assert "no mask" in model.decoder.last_why["block"]
@@ -139,7 +141,9 @@ def test_a_window_reaches_the_band_by_itself_once_it_pays():
 
 COMPILED = {
     "llama": specs.DECODERS["heads-grouped"],
-    "gemma": specs.decoder(heads=specs.HEADS["softcap"], residual=specs.RESIDUALS["sandwich"], norm=specs.NORMS["rms_one_plus"]),
+    "gemma": specs.decoder(
+        heads=specs.HEADS["softcap"], residual=specs.RESIDUALS["sandwich"], norm=specs.NORMS["rms_one_plus"]
+    ),
     "local_full": specs.local_full(),
     "bert": specs.ENCODERS["head-mlm"],
     "t5": specs.SEQ2SEQS["t5"],

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from polyhead import nn as ph
 from polyhead.nn.at import At
@@ -24,7 +24,7 @@ def test_a_row_of_padding_is_finite_in_fp32(spec):
     laws.law_masked_rows(spec, torch.float32)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@specs.draws(12)
 @given(specs.models())
 def test_combinations(spec):
     if not any(b.residual.stochastic_depth for s in spec.stacks.values() for b in s.blocks.values()):

@@ -1,7 +1,7 @@
 """Law 8: micro-batches give the gradient of the whole batch (weights per token), fp64 1e-12."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from . import laws, specs
 
@@ -12,12 +12,14 @@ KEPT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("spec", specs.cases("norm residual-first experts heads- seq2seq pattern-window relative-b sharing", KEPT))
+@pytest.mark.parametrize(
+    "spec", specs.cases("norm residual-first experts heads- seq2seq pattern-window relative-b sharing", KEPT)
+)
 def test_micro_batches_give_the_gradient_of_the_batch(spec):
     laws.law_accumulation(spec)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@specs.draws(10)
 @given(specs.decoders())
 def test_combinations(spec):
     block = spec.decoder.blocks["block"]

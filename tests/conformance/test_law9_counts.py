@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from polyhead import nn as ph
 
@@ -14,12 +14,17 @@ def test_params_equal_the_built_module_in_all_and_by_part(spec):
     laws.law_params(spec)
 
 
-@pytest.mark.parametrize("spec", specs.cases("relative-none pattern-causal heads norm-layer residual experts plain_gelu gated_silu head- embedding seq2seq sharing"))
+@pytest.mark.parametrize(
+    "spec",
+    specs.cases(
+        "relative-none pattern-causal heads norm-layer residual experts plain_gelu gated_silu head- embedding seq2seq sharing"
+    ),
+)
 def test_flops_equal_the_counter_on_the_reference_backend(spec):
     laws.law_flops(spec)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@specs.draws(25)
 @given(specs.models())
 def test_combinations(spec):
     laws.law_params(spec)
@@ -46,7 +51,9 @@ def gpt2() -> ph.ModelSpec:
     )  # fmt: skip
 
 
-def llama(width: int, layers: int, heads: int, kv: int, inner: int, vocab: int, ffn: ph.Spec | None = None) -> ph.ModelSpec:
+def llama(
+    width: int, layers: int, heads: int, kv: int, inner: int, vocab: int, ffn: ph.Spec | None = None
+) -> ph.ModelSpec:
     norm = ph.RMSNormSpec()
     attention = ph.AttentionSpec(
         heads=ph.GroupedSpec(heads=heads, kv_heads=kv), pattern=ph.Causal(), position=ph.RotarySpec()

@@ -8,8 +8,22 @@ from typing import Any
 import pytest
 import torch
 
-from polyhead import nn as ph
-from polyhead.nn import attend, attention, block, cache, embedding, ffn, head, heads, moe, norm, pattern, position, residual, stack
+from polyhead.nn import (
+    attend,
+    attention,
+    block,
+    cache,
+    embedding,
+    ffn,
+    head,
+    heads,
+    moe,
+    norm,
+    pattern,
+    position,
+    residual,
+    stack,
+)
 from polyhead.nn.at import At
 
 from . import laws, specs
@@ -172,7 +186,11 @@ def _positions_of_the_batch(original: Any) -> Any:
 
     def of(tokens: Any) -> At:
         at = original(tokens)
-        return at if tokens.pos is None else at._replace(pos=torch.arange(tokens.ids.shape[1])[None].where(at.pos >= 0, -1))
+        return (
+            at
+            if tokens.pos is None
+            else at._replace(pos=torch.arange(tokens.ids.shape[1])[None].where(at.pos >= 0, -1))
+        )
 
     return staticmethod(of)
 

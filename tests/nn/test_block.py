@@ -122,7 +122,9 @@ def test_a_decoder_block_is_torch_s_decoder_layer():
     width, heads = 16, 4
     theirs = shake(nn.TransformerDecoderLayer(width, heads, 24, 0.0, batch_first=True, dtype=torch.float64))
     grouped = ph.AttentionSpec(heads=ph.GroupedSpec(heads=heads, bias="qkvo"))
-    spec = BlockSpec(attention=grouped, cross=grouped, ffn=ph.PlainSpec(inner=24, act="relu"), residual=specs.RESIDUALS["post"])
+    spec = BlockSpec(
+        attention=grouped, cross=grouped, ffn=ph.PlainSpec(inner=24, act="relu"), residual=specs.RESIDUALS["post"]
+    )
     ours, w = Block(spec, width, DropoutSpec(), 0).double(), theirs.state_dict()
     names = {"linear1": "ffn.up", "linear2": "ffn.down"}
     names |= {f"norm{i}": f"join_{n}.after" for i, n in enumerate(("attention", "cross", "ffn"), 1)}
@@ -191,7 +193,9 @@ def test_stochastic_depth_grows_linearly_with_depth_and_ends_at_eval():
     model = specs.build(specs.decoder(residual=ph.ResidualSpec(stochastic_depth=0.8), layers=4)).train()
     seen = []
     handles = [
-        layer.join_ffn.register_forward_hook(lambda m, a, out: seen.append((out == a[0]).flatten(1).all(1).double().mean()))
+        layer.join_ffn.register_forward_hook(
+            lambda m, a, out: seen.append((out == a[0]).flatten(1).all(1).double().mean())
+        )
         for layer in model.decoder.layers
     ]
     with torch.no_grad():
@@ -205,7 +209,9 @@ def test_stochastic_depth_grows_linearly_with_depth_and_ends_at_eval():
 
 
 def test_recomputed_layers_give_the_same_gradient_with_dropout_on():
-    spec = specs.decoder(dropout=DropoutSpec(residual=0.3, attention=0.2, activation=0.1), residual=specs.RESIDUALS["first"])
+    spec = specs.decoder(
+        dropout=DropoutSpec(residual=0.3, attention=0.2, activation=0.1), residual=specs.RESIDUALS["first"]
+    )
     grads = []
     for recompute in (False, True):
         model = specs.build(spec).use(checkpoint=recompute).train()

@@ -13,8 +13,8 @@ from .tiny import randn, same
 RING, LONG = specs.DECODERS["pattern-window"], specs.DECODERS["pattern-causal"]
 
 
-def at(*positions, padded=False):
-    return At(torch.tensor([positions]), padded=padded)
+def at(*positions):
+    return At(torch.tensor([positions]))
 
 
 def test_slots_are_positions_modulo_the_capacity_and_padding_goes_to_the_bin():

@@ -39,10 +39,17 @@ def test_scale_type_position_norm_in_this_order():
 
 
 def test_sum_projects_after_the_norm_and_token_before_the_sum():
-    albert = shake(EmbeddingSpec(vocab=5, width=3, project="sum", position=LearnedSpec(length=8), norm=LayerNormSpec()).build(6))
+    albert = shake(
+        EmbeddingSpec(vocab=5, width=3, project="sum", position=LearnedSpec(length=8), norm=LayerNormSpec()).build(6)
+    )
     same(run(albert), albert.project(albert.norm(albert.token[IDS] + albert.position.weight[:4])))
     opt = shake(EmbeddingSpec(vocab=5, width=3, project="token", position=LearnedSpec(length=8)).build(6))
-    same(run(opt), albert.norm(torch.zeros(1, 4, 3).double())[..., :0].new_zeros(1, 4, 6) + opt.token[IDS] @ opt.project.weight.T + opt.position.weight[:4])
+    same(
+        run(opt),
+        albert.norm(torch.zeros(1, 4, 3).double())[..., :0].new_zeros(1, 4, 6)
+        + opt.token[IDS] @ opt.project.weight.T
+        + opt.position.weight[:4],
+    )
     assert opt.project.bias is None and albert.project.bias is not None
 
 

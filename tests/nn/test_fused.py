@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from polyhead.nn import RotarySpec, Tokens
 from polyhead.nn.at import At
-from polyhead.nn.fused import ReLUSquared, RotateHalf, UnitRMS, plain
+from polyhead.nn.fused import CompiledGELU, CompiledTanhGELU, ReLUSquared, RotateHalf, UnitRMS, plain
 
 
 def rotate_half(x, cos, sin):
@@ -53,3 +53,16 @@ def test_rotary_takes_either_path_to_the_same_place():
     with torch.no_grad():
         torch.testing.assert_close(rotary.rotate(x, table), rotary.rotate(x.detach(), table), atol=1e-15, rtol=0)
     torch.testing.assert_close(rotary.rotate(x, table).detach(), rotary.rotate(x.detach(), table), atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("ours, form", [(CompiledGELU, "none"), (CompiledTanhGELU, "tanh")])
+def test_compiled_gelu_is_gelu_to_the_last_bits_of_fp32(ours, form):
+    x = torch.linspace(-12, 12, 20001, dtype=torch.float64, requires_grad=True)
+    exact = F.gelu(x, approximate=form)
+    slope = torch.autograd.grad(exact.sum(), x)[0]
+    y = x.detach().float().requires_grad_()
+    out = ours.apply(y)
+    assert (out.double() - exact).abs().max() < 1e-6
+    assert (torch.autograd.grad(out.sum(), y)[0].double() - slope).abs().max() < 1e-6
+    huge = ours.apply(torch.tensor([-1e30, 1e4, -1e4]))
+    assert torch.equal(huge, torch.tensor([0.0, 1e4, 0.0])) or huge.isfinite().all()

@@ -91,7 +91,10 @@ def test_zero_queries_average_the_values_and_one_head_is_plain_attention():
     module, x = shake(GroupedSpec(heads=1).build(8)), randn(1, 4, 8)
     q, k, v = module.expand(*module.project(x, still))
     same(attend(q * 0, k, v, Lowered("sdpa"), scale=1.0), v.mean(2, keepdim=True).expand_as(q), 1e-15)
-    same(attend(q, k, v, CAUSAL, scale=module.scale), torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
+    same(
+        attend(q, k, v, CAUSAL, scale=module.scale),
+        torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True),
+    )
 
 
 @pytest.mark.parametrize("backend", ["reference", "sdpa", "banded", "flex"])
@@ -125,7 +128,10 @@ def test_attention_is_stable_at_huge_scores():
 
 @pytest.mark.parametrize("name", ["grouped", "biased", "qk_norm", "qk_norm_all", "softcap", "head_dim"])
 def test_gradients(name):
-    module, x = shake(specs.HEADS[name].build(8 if name != "head_dim" else 6)), randn(1, 3, 8 if name != "head_dim" else 6)
+    module, x = (
+        shake(specs.HEADS[name].build(8 if name != "head_dim" else 6)),
+        randn(1, 3, 8 if name != "head_dim" else 6),
+    )
     path = Lowered("reference", causal=True)
     leaves = (x.requires_grad_(), *module.parameters())
     assert torch.autograd.gradcheck(lambda x, *_: attention(module, x, path), leaves)

@@ -9,6 +9,7 @@ from polyhead import nn as ph
 from polyhead.nn import NormalInit, XavierInit, ZeroOutInit
 
 from ..conformance import laws, specs
+from ..conformance.common import crossed
 from .tiny import same
 
 INITS = {
@@ -24,7 +25,7 @@ def first_loss(spec: ph.ModelSpec, vocab: int) -> float:
     model = spec.build(0).eval()
     ids = torch.randint(0, vocab, (4, 33), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        logits = model(ph.Tokens(ids[:, :-1]), ph.Tokens(ids) if laws.crossed(spec) else None)
+        logits = model(ph.Tokens(ids[:, :-1]), ph.Tokens(ids) if crossed(spec) else None)
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
 
 
@@ -39,7 +40,9 @@ def test_the_first_loss_is_ln_v_within_2_percent(init, width, vocab, layers, tie
     assert abs(first_loss(spec, vocab) / math.log(vocab) - 1) < 0.02
 
 
-@pytest.mark.parametrize("residual", ["pre", "post", "sandwich", "inner", "one_norm", "layer_scale", "rezero", "deepnorm", "first"])
+@pytest.mark.parametrize(
+    "residual", ["pre", "post", "sandwich", "inner", "one_norm", "layer_scale", "rezero", "deepnorm", "first"]
+)
 @pytest.mark.parametrize("init", ["normal", "xavier"])
 def test_the_first_loss_is_ln_v_for_every_placement(init, residual):
     spec = specs.decoder(residual=specs.RESIDUALS[residual], vocab=97, width=64, layers=3)
@@ -51,7 +54,10 @@ def test_the_first_loss_of_an_encoder_decoder_is_ln_v():
         assert abs(first_loss(spec, specs.VOCAB) / math.log(specs.VOCAB) - 1) < 0.02
 
 
-@pytest.mark.parametrize("name", ["decoder:heads-biased", "decoder:ffn-experts_one", "decoder:ffn-gated_bias", "encoder:albert", "seq2seq:vaswani"])
+@pytest.mark.parametrize(
+    "name",
+    ["decoder:heads-biased", "decoder:ffn-experts_one", "decoder:ffn-gated_bias", "encoder:albert", "seq2seq:vaswani"],
+)
 @pytest.mark.parametrize("init", INITS)
 def test_every_value_is_set_biases_are_0_and_gains_1(name, init):
     model = specs.EVERY[name].model_copy(update={"init": INITS[init]}).build(seed=None)
@@ -89,7 +95,9 @@ def test_the_stream_s_writers_are_scaled_by_depth():
 def test_deepnorm_scales_values_outputs_and_feed_forwards_by_beta():
     base = specs.decoder(residual=specs.RESIDUALS["post"], ffn=specs.FFNS["plain_relu"]).build(0)
     deep = specs.decoder(residual=specs.RESIDUALS["deepnorm"], ffn=specs.FFNS["plain_relu"]).build(0)
-    for (name, p), (_, q) in zip(base.decoder.layers[0].named_parameters(), deep.decoder.layers[0].named_parameters(), strict=True):
+    for (name, p), (_, q) in zip(
+        base.decoder.layers[0].named_parameters(), deep.decoder.layers[0].named_parameters(), strict=True
+    ):
         if p.dim() > 1:
             scaled = any(part in name for part in (".v.", ".o.", ".up.", ".down."))
             same(q, p * (0.6 if scaled else 1.0), 1e-6)
@@ -113,7 +121,7 @@ def losses(spec: ph.ModelSpec, steps: int, rate: float = 3e-3, rows: int = 4, le
     ids = laws.random_ids(rows, length + 1, seed=5)
     optimizer, found = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0), []
     for _ in range(steps):
-        source = ph.Tokens(ids) if laws.crossed(spec) else None
+        source = ph.Tokens(ids) if crossed(spec) else None
         x, balance = model.hidden(ph.Tokens(ids[:, :-1]), source)
         loss = torch.nn.functional.cross_entropy(model.logits(x).flatten(0, 1), ids[:, 1:].flatten())
         found.append(loss.item())

@@ -34,7 +34,9 @@ def test_fixed_shapes_give_what_sparse_dispatch_gives(name):
     same(fixed, sparse)
     leaves = [p for p in module.parameters() if p.dim() == 3]
     mix = randn(14, 8, seed=4)
-    for a, b in zip(*(torch.autograd.grad((y * mix).sum(), leaves, retain_graph=True) for y in (sparse, fixed)), strict=True):
+    for a, b in zip(
+        *(torch.autograd.grad((y * mix).sum(), leaves, retain_graph=True) for y in (sparse, fixed)), strict=True
+    ):
         same(a, b)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhead.nn import And, Causal, Document, Full, Or, Prefix, Window
@@ -10,6 +10,7 @@ from polyhead.nn.at import At
 from polyhead.nn.pattern import allowed, causal_only, within_documents
 
 from ..conformance.oracle import Row, sees
+from ..conformance.specs import draws
 
 LEAVES = st.one_of(
     st.just(Full()), st.just(Causal()), st.just(Prefix()), st.just(Document()),
@@ -43,7 +44,7 @@ def brute(pattern, at):
     return torch.tensor([[sees(pattern, row, i, row, j, cross=True) for j in range(n)] for i in range(n)])
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@draws(120)
 @given(PATTERNS, st.integers(1, 9), st.booleans(), st.booleans(), st.integers(0, 2))
 def test_allowed_is_the_predicate_and_no_padding(pattern, length, marked, packed, left):
     at = coordinates(length, marked, packed and length > 1, min(left, length - 1))
@@ -60,7 +61,7 @@ def _both(pattern, at):
     return brute(pattern, at)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@draws(120)
 @given(PATTERNS, st.integers(1, 9), st.booleans(), st.booleans())
 def test_simplify_changes_nothing_that_can_be_seen(pattern, length, marked, packed):
     at = coordinates(length, marked, packed and length > 1, 0)
@@ -68,7 +69,7 @@ def test_simplify_changes_nothing_that_can_be_seen(pattern, length, marked, pack
         assert torch.equal(allowed(pattern.simplify(at, n), at, at), allowed(pattern, at, at))
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@draws(120)
 @given(PATTERNS)
 def test_nobody_beyond_the_reach_is_seen(pattern):
     at = coordinates(16, False, False, 0)
@@ -79,7 +80,7 @@ def test_nobody_beyond_the_reach_is_seen(pattern):
     assert ahead is None or not seen[-far > ahead].any()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@draws(120)
 @given(PATTERNS, st.integers(1, 9))
 def test_trap1_covers_promises_that_the_newest_query_sees_all(pattern, n):
     """Chunks, documents and windows longer than their reach are never maskless."""
@@ -110,7 +111,12 @@ def test_documents_are_added_where_a_batch_has_segments():
 
 def test_facts_that_allow_a_flag():
     at = coordinates(8, False, False, 0)
-    for pattern in (Window(back=7), Prefix(), And(parts=(Causal(), Document())), And(parts=(Full(), Causal(), Causal()))):
+    for pattern in (
+        Window(back=7),
+        Prefix(),
+        And(parts=(Causal(), Document())),
+        And(parts=(Full(), Causal(), Causal())),
+    ):
         assert pattern.simplify(at, 8) == Causal()
     assert Window(back=6).simplify(at, 8) == Window(back=6)
     assert Window(back=7, ahead=7).simplify(at, 8) == Full()

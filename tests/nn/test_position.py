@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polyhead.nn import AlibiSpec, BucketsSpec, LearnedSpec, RotarySpec, SinusoidalSpec
@@ -12,6 +12,7 @@ from polyhead.nn.at import At
 from polyhead.nn.position import Dynamic, Linear, Llama3, LongRope, Yarn, alibi_slopes, rotary_frequencies
 
 from ..conformance import oracle
+from ..conformance.specs import draws
 from .tiny import at, randn, same
 
 
@@ -238,7 +239,7 @@ def test_trap9_the_rounded_form_rounds_slope_and_absolute_product():
 # ---------------------------------------------------------------- buckets
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@draws(60)
 @given(st.sampled_from([(32, 128), (8, 16), (16, 40), (32, 20)]), st.booleans(), st.integers(0, 300))
 def test_buckets_are_the_brute_force(size, two_sided, query):
     spec = BucketsSpec(buckets=size[0], distance=size[1], two_sided=two_sided)

@@ -12,7 +12,7 @@ from .at import At
 from .attend import Lowered, attend
 from .cache import Plan, Store
 from .heads import Entry, Heads, Turn
-from .pattern import Full, Pattern, causal_only
+from .pattern import Full, Pattern
 from .position import AlibiSpec, BucketsSpec, NoPosition, Relative, RotarySpec
 from .spec import Spec
 
@@ -33,7 +33,7 @@ class AttentionSpec(Spec):
 
     @model_validator(mode="after")
     def _buckets_fit(self) -> AttentionSpec:
-        if isinstance(self.position, BucketsSpec) and self.position.two_sided and causal_only(self.pattern):
+        if isinstance(self.position, BucketsSpec) and self.position.two_sided and self.pattern.reach()[1] == 0:
             raise ValueError("two-sided buckets under a causal pattern never use half their rows: set two_sided false")
         return self
 
