@@ -26,7 +26,7 @@ def gpt(size: dict[str, int]) -> ModelSpec:
         "decoder.width": size["width"],
         "decoder.layers": size["layers"],
         "decoder.blocks.layer.attention.heads": {"kind": "grouped", "heads": size["heads"]},
-        "decoder.blocks.layer.ffn.bias": False,
+        "decoder.blocks.layer.ffn": {"kind": "plain", "act": "gelu", "ratio": 4, "bias": False},
         "dropout": {},
         "vocab": size["vocabulary"],
         "context": size["context"],

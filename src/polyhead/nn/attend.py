@@ -132,8 +132,9 @@ def _reference(
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     mask = lowered.mask
-    if lowered.causal:
-        mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    if lowered.causal:  # every row sees itself, so none is empty
+        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, float("-inf"))
     if mask is not None and mask.dtype != torch.bool:
         scores, mask = scores + mask.masked_fill(mask == float("-inf"), 0.0), mask != float("-inf")
     if mask is not None:

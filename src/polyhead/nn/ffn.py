@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .fused import ReLUSquared, plain
+from .fused import CompiledGELU, CompiledTanhGELU, ReLUSquared, plain
 from .spec import Spec, linear_params
 
 Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"]
@@ -25,11 +25,19 @@ def relu_squared(x: Tensor) -> Tensor:
     return F.relu(x).square() if plain(x) else ReLUSquared.apply(x)
 
 
+def gelu(x: Tensor, form: str = "none") -> Tensor:
+    """x·Φ(x) (Hendrycks & Gimpel 2016, arXiv 1606.08415 §2), or its tanh approximation."""
+    compiled = torch.compiler.is_compiling() and torch.is_grad_enabled()
+    if compiled and x.device.type == "cpu" and x.dtype == torch.float32:
+        return CompiledGELU.apply(x) if form == "none" else CompiledTanhGELU.apply(x)
+    return F.gelu(x, approximate=form)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu2": relu_squared,
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu": gelu,
+    "gelu_tanh": partial(gelu, form="tanh"),
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "silu": F.silu,
     "tanh": torch.tanh,
