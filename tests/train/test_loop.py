@@ -284,6 +284,21 @@ def test_evaluation_counts_every_target_once(rows: int, data, tmp_path: Path) ->
     assert found.bits_per_byte(file.bytes) == pytest.approx(nats / math.log(2) / file.bytes, rel=1e-6)
 
 
+def test_evaluation_is_without_dropout(data, tmp_path: Path) -> None:
+    objective, _ = causal(data, tmp_path)
+    still, noisy = trainer(), trainer(gpt(dropout__residual=0.5, dropout__embedding=0.5))
+    assert noisy.net.training
+    assert still.evaluate(objective, 4) == noisy.evaluate(objective, 4)
+
+
+def test_the_optimizer_is_told_the_update_and_its_factor() -> None:
+    t, told = trainer(schedule={"kind": "linear", "warmup": 3}), []
+    t.optimizer.step = lambda factor, step: told.append((factor, step))  # type: ignore[method-assign]
+    for step in (0, 1, 7):
+        t.step(cut(batch(), 2, 2), step)
+    assert told == [(t.config.schedule.factor(step, 10), step) for step in (0, 1, 7)]
+
+
 def test_evaluation_keeps_the_mode_and_ignores_smoothing(data, tmp_path: Path) -> None:
     objective, _ = causal(data, tmp_path)
     a, b = trainer(label_smoothing=0.3, z_loss=0.1), trainer()

@@ -98,10 +98,10 @@ def test_samples_are_what_the_model_of_that_step_writes(data, tmp_path: Path) ->
     for number, extra in enumerate(({}, {"training__ema": 0.5})):
         out = tmp_path / str(number)
         with pytest.raises(Halt):
-            go("muon", data, out, tell=halt_at(10, "save"), training__eval_every=5, training__save_every=5, **extra)
+            go("muon", data, out, tell=halt_at(10, "save"), training__eval_every=5, training__save_every=5, training__sample_tokens=14, **extra)
         model, last = ph.load(out), json.loads((out / "samples.jsonl").read_text().splitlines()[-1])
         assert last["step"] == 10
-        assert model.generate(last["prompt"], max_tokens=4, temperature=0.8, seed=0).text == last["text"]
+        assert model.generate(last["prompt"], max_tokens=14, temperature=0.8, seed=0).text == last["text"]
 
 
 # ---------------------------------------------------------------- what --resume meets
@@ -215,10 +215,13 @@ def test_the_spec_and_the_text_of_the_beginning_are_kept(data, tmp_path: Path) -
     options = LOOP | ADAMW | {"data.split": "blank"}
     with pytest.raises(Halt):
         train(str(spec), str(text), out, options, tell=halt_at(5))
+    began = json.loads((out / "spec.json").read_text())
     spec.write_text(json.dumps({"preset": "gpt-nano", **changes, "heads": {"lm": {"task": "lm", "output": 263, "softcap": 2.0}}}))
     os.utime(text, (1, 1))
     train(str(spec), str(text), out, options, resume=True, tell=lambda *_: None)
-    assert json.loads((out / "spec.json").read_text())["heads"]["lm"]["softcap"] == 15.0
+    train("gpt-nano", str(text), tmp_path / "whole", options | GPT)
+    same_run(out, tmp_path / "whole")
+    assert json.loads((out / "spec.json").read_text()) == began
 
     again = tmp_path / "again"
     with pytest.raises(Halt):
