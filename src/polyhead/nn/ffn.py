@@ -110,7 +110,7 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.act(self.up(x))
-        return self.down(F.dropout(h, self.dropout, self.training))
+        return self.down(F.dropout(h, self.dropout) if self.dropout and self.training else h)
 
 
 def gate_function(act: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -133,4 +133,5 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = (self.gate(x), self.up(x)) if self.gate_up is None else self.gate_up(x).chunk(2, -1)
-        return self.down(F.dropout(self.join(gate, up), self.dropout, self.training))
+        h = self.join(gate, up)
+        return self.down(F.dropout(h, self.dropout) if self.dropout and self.training else h)

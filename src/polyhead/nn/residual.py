@@ -129,7 +129,8 @@ class Join(nn.Module):
                 out = self.outs[i](out, valid)
             if self.gains is not None:
                 out = self.gains[i] * out
-            out = F.dropout(out, self.dropout, self.training)
+            if self.dropout and self.training:
+                out = F.dropout(out, self.dropout)
             y = y + (keep_samples(out, drop) if self.training and drop else out)
         return y if self.after is None else self.after(y, valid)
 
