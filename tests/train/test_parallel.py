@@ -33,8 +33,13 @@ def two(data, tmp_path_factory) -> Path:
         go("muon", data, folder / "grown", tell=halt_at(5), **PLAIN)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.train.ranks"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    done = subprocess.run([*command, str(folder), json.dumps(data)], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-4000:]
+    launcher = subprocess.Popen([*command, str(folder), json.dumps(data)], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        words = launcher.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        launcher.terminate()  # not kill: it then ends its ranks, which would stay behind
+        raise AssertionError(f"the ranks wait for each other: {launcher.communicate(timeout=60)[1][-4000:]}") from None
+    assert launcher.returncode == 0, words[-4000:]
     return folder
 
 
