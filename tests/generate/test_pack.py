@@ -12,7 +12,9 @@ from polyhead.generate.pack import PackedLinear, prepare, worth_packing
 
 SMALL = {"decoder.layers": 2, "decoder.width": 48, "context": 64}
 SPECS = {
-    "tied, biases, learned positions": override(with_vocab(ph.preset("gpt2"), 97), SMALL | {"decoder.blocks.layer.attention.heads.heads": 4}),
+    "tied, biases, learned positions": override(
+        with_vocab(ph.preset("gpt2"), 97), SMALL | {"decoder.blocks.layer.attention.heads.heads": 4}
+    ),
     "gated, grouped": override(with_vocab(ph.preset("llama-nano"), 97), SMALL),
     "value residual, capped head": override(with_vocab(ph.preset("gpt-nano"), 97), SMALL),
 }

@@ -24,6 +24,7 @@ class Progress:
         self.facts: dict[str, Any] = {}
         self.held: dict[str, float] = {}
         self.began, self.first = time.perf_counter(), 0
+        self.marks: list[tuple[int, float]] = []  # (step, when) of the recent past, for the ETA
         self._line: Any = None
 
     def __call__(self, name: str, fields: dict[str, Any]) -> None:
@@ -124,10 +125,14 @@ class Progress:
         return loss / math.log(2) * sizes["train_tokens"] / sizes["train_bytes"]
 
     def eta(self, number: int) -> str:
-        """By the clock on the wall, so that evaluations and samples count."""
-        done = number - self.first
-        left = (time.perf_counter() - self.began) / max(done, 1) * (self.facts["steps"] - number)
-        return duration(left)
+        """By the clock on the wall, so that evaluations and samples count; the last quarter of what is done speaks for
+        the rest, so that a slow beginning is forgotten."""
+        now = time.perf_counter()
+        self.marks.append((number, now))
+        while len(self.marks) > 2 and self.marks[1][0] <= number - (number - self.first) // 4:
+            self.marks.pop(0)
+        step, then = self.marks[0] if self.marks[0][0] < number else (self.first, self.began)
+        return duration((now - then) / max(number - step, 1) * (self.facts["steps"] - number))
 
     def _on_sample(self, step: int, prompt: str, text: str) -> None:
         if text.strip():
