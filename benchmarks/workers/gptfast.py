@@ -23,8 +23,9 @@ def sources() -> tuple[Any, Any]:
     tokenizer: Any = types.ModuleType("tokenizer")
     tokenizer.get_tokenizer = None
     sys.modules["tokenizer"] = tokenizer
-    import generate
     import model
+
+    import generate
 
     torch._inductor.config.coordinate_descent_tuning = False  # switched on by its import; hours on a CPU
     cuda: Any = torch.backends.cuda

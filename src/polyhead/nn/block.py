@@ -20,6 +20,7 @@ from .pattern import Full
 from .residual import Join, ResidualSpec
 from .spec import Counts, Spec
 
+
 class DropoutSpec(Spec):
     """Probabilities by place: after the embedding sum, on attention weights, on each sublayer's output before the
     addition, after the feed-forward's activation, before the head's output (Vaswani et al. 2017 §5.4; axes.md 1.13)."""
