@@ -162,7 +162,8 @@ class Stack(nn.Module):
             plan = None if cache is None else plans[id(cache.lines[kind])]
             keys = at if plan is None else plan.keys
             lowered = self._lower(block.attention, position, table, at, keys, plan, x.dtype)
-            self.last_why[kind] = f"{lowered.path}: {lowered.why}"
+            if not torch.compiler.is_compiling():  # a graph that writes a note is compiled twice
+                self.last_why[kind] = f"{lowered.path}: {lowered.why}"
             turn = _turn(position, table)
             views[kind] = View(at, lowered, turn, plan, valid)
             if block.cross is not None:
