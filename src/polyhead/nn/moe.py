@@ -119,7 +119,7 @@ class Experts(nn.Module):
         flat = x.reshape(-1, x.shape[-1])
         chosen, weights, scores = self.router(flat)
         if torch.compiler.is_compiling():
-            y = self._fixed(flat, chosen, weights)
+            y = self._fixed(flat, chosen, weights if valid is None else weights * valid.reshape(-1, 1))
         else:  # padding visits no expert: it would change the size, and so the last bit, of the others' products
             y = self._sparse(flat, chosen if valid is None else chosen.masked_fill(~valid.reshape(-1, 1), -1), weights)
         if self.shared is not None:

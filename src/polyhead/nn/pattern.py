@@ -71,7 +71,7 @@ class Prefix(Spec):
         return None, None
 
     def simplify(self, q: At, n: int | None) -> Pattern:
-        return Causal() if q.mark is None else self
+        return CAUSAL if q.mark is None else self
 
     def covers(self, n: int) -> bool:
         return True
@@ -98,8 +98,8 @@ class Window(Spec):
         if n is None or q.segment is not None:
             return self
         if self.back >= n - 1 and self.ahead == 0:
-            return Causal()
-        return Full() if min(self.back, self.ahead) >= n - 1 else self
+            return CAUSAL
+        return FULL if min(self.back, self.ahead) >= n - 1 else self
 
     def covers(self, n: int) -> bool:
         return self.back >= n - 1
@@ -112,14 +112,14 @@ class Document(Spec):
 
     def allows(self, q: At, k: At) -> Tensor:
         if q.segment is None or k.segment is None:
-            return Full().allows(q, k)
+            return FULL.allows(q, k)
         return q.segment == k.segment
 
     def reach(self) -> Reach:
         return None, None
 
     def simplify(self, q: At, n: int | None) -> Pattern:
-        return Full() if q.segment is None else self
+        return FULL if q.segment is None else self
 
     def covers(self, n: int) -> bool:
         return False
@@ -145,8 +145,8 @@ class And(Spec):
         parts = tuple(dict.fromkeys(p.simplify(q, n) for p in self.parts))
         parts = tuple(p for p in parts if not isinstance(p, Full))
         if not parts:
-            return Full()
-        return parts[0] if len(parts) == 1 else And(parts=parts)
+            return FULL
+        return parts[0] if len(parts) == 1 else self if _same(parts, self.parts) else And(parts=parts)
 
     def covers(self, n: int) -> bool:
         return all(p.covers(n) for p in self.parts)
@@ -171,11 +171,16 @@ class Or(Spec):
     def simplify(self, q: At, n: int | None) -> Pattern:
         parts = tuple(dict.fromkeys(p.simplify(q, n) for p in self.parts))
         if any(isinstance(p, Full) for p in parts):
-            return Full()
-        return parts[0] if len(parts) == 1 else Or(parts=parts)
+            return FULL
+        return parts[0] if len(parts) == 1 else self if _same(parts, self.parts) else Or(parts=parts)
 
     def covers(self, n: int) -> bool:
         return any(p.covers(n) for p in self.parts)
+
+
+def _same(a: tuple[Pattern, ...], b: tuple[Pattern, ...]) -> bool:
+    """The very same objects: a graph being compiled cannot build specs."""
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
 
 
 def _least(sides: tuple[int | None, ...]) -> int | None:
@@ -214,3 +219,4 @@ Pattern = Annotated[
 ]
 And.model_rebuild()
 Or.model_rebuild()
+FULL, CAUSAL = Full(), Causal()  # built once: a graph being compiled cannot build specs

@@ -17,7 +17,7 @@ from .cache import Cache, Line, Store
 from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
-from .pattern import Full, causal_only, within_documents
+from .pattern import FULL, causal_only, within_documents
 from .position import Dynamic, LongRope, NoPosition, Position, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
@@ -188,7 +188,7 @@ class Stack(nn.Module):
             raise ValueError("this decoder has cross-attention: expected a source or a memory, got none")
         q = q._replace(mark=None)
         heads, keys = spec.heads, memory_at._replace(mark=None)
-        pattern = within_documents(Full(), q) if keys.segment is not None else Full()
+        pattern = within_documents(FULL, q) if keys.segment is not None else FULL
         backend = "auto" if self.backend == "banded" else self.backend
         return lower(
             pattern, q._replace(segment=q.segment if keys.segment is not None else None), keys, heads=heads.heads,
