@@ -139,6 +139,8 @@ class Oracle:
     def join(self, b: Any, join: str, x: Tensor, f: Any) -> Tensor:
         r, n = b.residual, b.norm
         skip = r.gain.alpha if r.gain.kind == "deepnorm" else 1.0
+        if r.placement == "pre" and r.skip_first_norm and join.endswith("join_attention"):
+            return x + self.gain(r, join, 0, f(x))
         if r.placement == "pre":
             return skip * x + self.gain(r, join, 0, f(self.norm(n, f"{join}.ins.0", x)))
         if r.placement == "post":

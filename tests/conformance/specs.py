@@ -97,6 +97,7 @@ RESIDUALS = {
     "bare": ph.ResidualSpec(placement="none"),
     "one_norm": ph.ResidualSpec(parallel="one_norm"),
     "two_norms": ph.ResidualSpec(parallel="two_norms"),
+    "skip_first_norm": ph.ResidualSpec(skip_first_norm=True),
     "layer_scale": ph.ResidualSpec(gain=ph.LayerScale(start=0.1)),
     "rezero": ph.ResidualSpec(placement="none", gain=ph.ReZero()),
     "deepnorm": ph.ResidualSpec(placement="post", gain=ph.DeepNorm(alpha=1.5, beta=0.6)),

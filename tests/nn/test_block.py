@@ -65,6 +65,19 @@ def test_parallel_sublayers_read_the_same_x(parallel, norms):
     same(j(x, F, G), x + F(j.ins[0](x)) + G(j.ins[-1](x)))
 
 
+def test_a_skipped_first_norm_leaves_attention_bare_and_no_other_join():
+    spec = BlockSpec(
+        attention=ph.AttentionSpec(heads=ph.GroupedSpec(heads=2)),
+        ffn=ph.PlainSpec(inner=4),
+        residual=ph.ResidualSpec(skip_first_norm=True),
+    )
+    module = Block(spec, WIDTH, DropoutSpec(), 0)
+    assert [n for n, _ in module.named_parameters() if "join" in n] == ["join_ffn.ins.0.weight", "join_ffn.ins.0.bias"]
+    for wrong in ({"placement": "post"}, {"parallel": "two_norms"}):
+        with pytest.raises(ValueError, match="skip_first_norm needs placement pre"):
+            ph.ResidualSpec(skip_first_norm=True, **wrong)
+
+
 def test_gains_multiply_the_branch_and_alpha_the_stream():
     x = randn(2, 3, WIDTH)
     for gain in (ph.LayerScale(), ph.ReZero()):

@@ -81,7 +81,8 @@ class Block(nn.Module):
         self.cross = Attention(spec.cross, width, dropout.attention) if spec.cross is not None else None
         self.ffn = spec.ffn.build(width, dropout.activation)
         self.parallel, self.depth_drop = residual.parallel != "no", residual.stochastic_depth
-        self.join_attention = Join(residual, norm, width, drop, 2 if self.parallel else 1)
+        branches = 2 if self.parallel else 1
+        self.join_attention = Join(residual, norm, width, drop, branches, bare=residual.skip_first_norm)
         self.join_cross = Join(residual, norm, width, drop) if spec.cross is not None else None
         self.join_ffn = None if self.parallel else Join(residual, norm, width, drop)
         self.x0_mix = nn.Parameter(torch.tensor([1.0, 0.0])) if residual.x0 and later else None

@@ -64,7 +64,8 @@ Gain = Annotated[NoGain | LayerScale | ReZero | DeepNorm, Field(discriminator="k
 
 class ResidualSpec(Spec):
     """placement: pre (GPT-2, LLaMA; Xiong et al. 2020, arXiv 2002.04745), post (2017, BERT), sandwich (Gemma 2),
-    inner (OLMo 2: on the output, before the addition), none.
+    inner (OLMo 2: on the output, before the addition), none. skip_first_norm: attention reads x as it is, because the
+    embedding's norm has just been there (layer 0 of ModernBERT, arXiv 2412.13663 §2.1.2).
 
     parallel runs attention and feed-forward from the same x: "one_norm" shares it (GPT-J, Falcon-7b), "two_norms" does
     not (GPT-NeoX). values adds λ·v₀ of the first layer to each layer's values (arXiv 2410.17897); x0 makes each block
@@ -74,6 +75,7 @@ class ResidualSpec(Spec):
 
     placement: Literal["pre", "post", "sandwich", "inner", "none"] = "pre"
     parallel: Literal["no", "one_norm", "two_norms"] = "no"
+    skip_first_norm: bool = False
     gain: Gain = NoGain()
     values: bool = False
     x0: bool = False
@@ -83,6 +85,9 @@ class ResidualSpec(Spec):
     def _possible(self) -> ResidualSpec:
         if self.parallel != "no" and self.placement != "pre":
             raise ValueError(f"parallel sublayers need placement pre: got {self.placement}")
+        if self.skip_first_norm and (self.placement != "pre" or self.parallel != "no"):
+            got = f"{self.placement}, parallel {self.parallel}"
+            raise ValueError(f"skip_first_norm needs placement pre and parallel no: got {got}")
         if isinstance(self.gain, DeepNorm) and self.placement != "post":
             raise ValueError(f"deepnorm needs placement post: got {self.placement}")
         return self
@@ -93,17 +98,19 @@ class ResidualSpec(Spec):
 
     def params(self, width: int, norm: Norm, joins: int, layer: int) -> int:
         """Norms, gains and mixes of one block with `joins` sublayers that stands at depth `layer`."""
-        norms = self.norms_per_join * joins - (self.parallel == "one_norm")
+        norms = self.norms_per_join * joins - (self.parallel == "one_norm") - self.skip_first_norm
         mixes = (2 * self.x0 + self.values) * (layer > 0)
         return norms * norm.params(width) + joins * self.gain.params(width) + mixes
 
 
 class Join(nn.Module):
-    """One residual addition of one sublayer (or, parallel, of several)."""
+    """One residual addition of one sublayer (or, parallel, of several). bare: no input norm, whatever the placement."""
 
-    def __init__(self, spec: ResidualSpec, norm: Norm, width: int, dropout: float, sublayers: int = 1) -> None:
+    def __init__(
+        self, spec: ResidualSpec, norm: Norm, width: int, dropout: float, sublayers: int = 1, bare: bool = False
+    ) -> None:
         super().__init__()
-        inside = sublayers if spec.parallel != "one_norm" else 1
+        inside = 0 if bare else 1 if spec.parallel == "one_norm" else sublayers
         place = spec.placement
         self.ins = nn.ModuleList(norm.build(width) for _ in range(inside if place in ("pre", "sandwich") else 0))
         self.outs = nn.ModuleList(norm.build(width) for _ in range(sublayers if place in ("inner", "sandwich") else 0))

@@ -74,12 +74,13 @@ def _block(block: BlockSpec, width: int) -> Iterator[str]:
     before, behind, after = _norms(block)
     if block.residual.parallel == "no":
         for name, text in names.items():
-            yield f"x ─ {before}{row(name, text)}{behind} ─ + x{after}"
+            bare = name == "attention" and block.residual.skip_first_norm
+            yield f"x ─ {'' if bare else before}{row(name, text)}{behind} ─ + x{after}"
     else:
         yield f"x ─ {before}" + f" ∥ {before if block.residual.parallel == 'two_norms' else ''}".join(
             f"{name} ({text})" for name, text in names.items()
         ) + f"{behind} ─ + x{after}"
-    if more := fields(block.residual, skip=("placement", "parallel")):
+    if more := fields(block.residual, skip=("placement", "parallel", "skip_first_norm")):
         yield "residual stream: " + ", ".join(more)
 
 
