@@ -218,7 +218,8 @@ class Oracle:
                     s = s + score_bias(a.position, table, n, h.heads, rq.pos[i], rk.pos[j])
                     cross = rk is not rq
                     scores.append(s if sees(a.pattern, rq, i, rk, j, cross) else torch.tensor(NEVER).double())
-                weights = torch.stack(scores).softmax(0)
+                sink = [self.w[f"{at}.heads.sinks"][n]] if h.sinks else []
+                weights = torch.stack(scores + sink).softmax(0)
                 mixed.append(sum(weights[j] * v[g][j] for j in range(len(rk.ids))))
             out.append(torch.cat(mixed))
         return self.linear(f"{at}.heads.o", torch.stack(out)), own

@@ -75,6 +75,8 @@ HEADS = {
     "qk_norm_all": ph.GroupedSpec(heads=4, kv_heads=2, qk_norm=ph.LayerNormSpec(), qk_norm_over="all"),
     "softcap": ph.GroupedSpec(heads=4, kv_heads=2, softcap=2.0),
     "scale": ph.GroupedSpec(heads=4, scale=1.0),
+    "sinks": ph.GroupedSpec(heads=4, kv_heads=2, sinks=True),
+    "sinks_capped": ph.GroupedSpec(heads=3, head_dim=4, softcap=2.0, sinks=True),
     "head_dim": ph.GroupedSpec(heads=3, head_dim=6, kv_heads=1),
 }
 NORMS = {
@@ -239,6 +241,8 @@ def _decoders() -> dict[str, ph.ModelSpec]:
     found |= {name: decoder(pattern=p, relative=r) for name, (p, r) in biased.items()}
     found["softcap-buckets"] = decoder(heads=HEADS["softcap"], relative=RELATIVE["buckets"])
     found["softcap-window"] = decoder(heads=HEADS["softcap"], pattern=CAUSAL["window"], relative=RELATIVE["alibi"])
+    found["window-sinks"] = decoder(heads=HEADS["sinks"], pattern=CAUSAL["window"])
+    found["sinks-buckets"] = decoder(heads=HEADS["sinks"], relative=RELATIVE["buckets"])
     found["alibi-three-heads"] = decoder(heads=HEADS["head_dim"], relative=RELATIVE["alibi"])
     return found | {"kinds-local_full": local_full()}
 

@@ -93,10 +93,11 @@ def _repeat_wrong(f: Any, q: Any, k: Any, v: Any, low: Any, *a: Any) -> Any:
     return f(q, k.repeat(1, groups, 1, 1), v.repeat(1, groups, 1, 1), low, *a)
 
 
-def _cap_after_bias(f: Any, q: Any, k: Any, v: Any, low: Any, scale: float, softcap: float | None, drop: float) -> Any:
+def _cap_after_bias(f: Any, q: Any, k: Any, v: Any, low: Any, how: Any) -> Any:
+    softcap = how.softcap
     if softcap is None or low.mask is None or low.mask.dtype == torch.bool:
-        return f(q, k, v, low, scale, softcap, drop)
-    scores = q * scale @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).transpose(-1, -2)
+        return f(q, k, v, low, how)
+    scores = q * how.scale @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).transpose(-1, -2)
     scores = softcap * torch.tanh((scores + low.mask) / softcap)
     weights = scores.masked_fill(low.mask == float("-inf"), float("-inf")).softmax(-1)
     return weights @ v.repeat_interleave(q.shape[1] // k.shape[1], 1)
@@ -107,7 +108,7 @@ def _average_when_masked(f: Any, q: Any, k: Any, v: Any, low: Any, *a: Any) -> A
         return f(q, k, v, low, *a)
     least = torch.zeros_like(low.mask, dtype=q.dtype).masked_fill(~low.mask, float("-inf"))
     k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], 1) for t in (k, v))
-    return (q @ k.transpose(-1, -2) * a[0] + least).softmax(-1) @ v
+    return (q @ k.transpose(-1, -2) * a[0].scale + least).softmax(-1) @ v
 
 
 def _top_left(original: Any) -> Any:
@@ -292,10 +293,14 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "reorder forgets the memory": (replace(cache.Cache, "reorder", lambda f: _reorder_memory_not), laws.law_cache_reorder, S["rotary"]),
     "reorder forgets the stores": (replace(cache.Store, "reorder", lambda f: lambda self, index: None), laws.law_cache_reorder, D["pattern-causal"]),
     "scale missing": (replace(attention, "attend", lambda f: lambda q, k, v, low, *, scale, **r: f(q, k, v, low, scale=1.0, **r)), laws.law_formula, D["pattern-causal"]),
-    "scale missing in one backend": (reference_only(lambda f, q, k, v, low, scale, *a: f(q, k, v, low, 1.0, *a)), laws.law_backends, D["pattern-causal"]),
+    "scale missing in one backend": (reference_only(lambda f, q, k, v, low, how: f(q, k, v, low, how._replace(scale=1.0))), laws.law_backends, D["pattern-causal"]),
     "grouped heads repeated in the wrong order": (reference_only(_repeat_wrong), laws.law_backends, D["heads-grouped"]),
     "soft cap after the bias": (reference_only(_cap_after_bias), laws.law_formula, D["softcap-buckets"]),
-    "soft cap missing": (reference_only(lambda f, q, k, v, low, scale, cap, drop: f(q, k, v, low, scale, None, drop)), laws.law_formula, D["heads-softcap"]),
+    "soft cap missing": (reference_only(lambda f, q, k, v, low, how: f(q, k, v, low, how._replace(softcap=None))), laws.law_formula, D["heads-softcap"]),
+    "sinks missing": (replace(attention, "attend", lambda f: lambda *a, sinks, **k: f(*a, **k)), laws.law_formula, D["heads-sinks"]),
+    "sinks scaled like a score": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks * how.scale))), laws.law_backends, D["heads-sinks"]),
+    "sinks of the wrong head": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks.roll(1)))), laws.law_backends, D["heads-sinks"]),
+    "sinks forgotten in a step": (reference_only(lambda f, q, k, v, low, how: f(q, k, v, low, how._replace(sinks=None))), laws.law_cache, D["heads-sinks"]),
     "a masked row is not zero": (reference_only(_average_when_masked), laws.law_masked_rows, D["pattern-causal"]),
     "band one key short": (replace(attend, "_lower_banded", _band_too_narrow), laws.law_backends, RING),
     "flex reads the first row's coordinates": (replace(attend, "_lower_flex", _flex_first_row), laws.law_backends, D["pattern-causal"]),

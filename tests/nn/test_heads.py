@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from polyhead.nn import BatchNormSpec, Causal, GroupedSpec
+from polyhead.nn.at import At
 from polyhead.nn.attend import Lowered, attend, lower
 from polyhead.nn.heads import fuse_linears
 
@@ -22,7 +23,8 @@ def still(t):
 def attention(module, x, lowered=CAUSAL):
     q, entry = module.project(x, still)
     q, k, v = module.expand(q, entry)
-    return module.output(attend(q, k, v, lowered, scale=module.scale, softcap=module.softcap))
+    how = {"scale": module.scale, "softcap": module.softcap, "sinks": module.sinks}
+    return module.output(attend(q, k, v, lowered, **how))
 
 
 @pytest.mark.parametrize("bias", ["", "qkvo", "qv"])
@@ -110,6 +112,20 @@ def test_b26_every_backend_honours_the_scale(backend):
         same(out, scores.softmax(-1) @ v)
 
 
+@pytest.mark.parametrize("backend", ["reference", "sdpa", "flex"])
+def test_a_sink_takes_its_share_of_the_weight_and_gives_nothing(backend):
+    """One key of score s and value 1 beside a sink of score t: e^s / (e^s + e^t); a query that sees nobody gives 0."""
+    where = At(torch.tensor([[0, 1, -1]]), padded=True)
+    lowered = lower(Causal(), where, where, heads=2, fresh=True, packed=False, dtype=torch.float64, backend=backend)
+    q, k, v = torch.zeros(1, 2, 3, 4).double(), randn(1, 2, 3, 4), torch.ones(1, 2, 3, 4).double()
+    sinks = torch.tensor([0.7, -1.3], dtype=torch.float64)
+    out = attend(q, k, v, lowered, scale=0.3, sinks=sinks)
+    keys = torch.tensor([1.0, 2.0, 0.0]).double()
+    share = keys / (keys + sinks.exp().unsqueeze(-1))
+    same(out, share[None, :, :, None].expand_as(out), 1e-12)
+    same(attend(q, k, v, lowered, scale=0.3, sinks=sinks - 80), attend(q, k, v, lowered, scale=0.3))
+
+
 def test_scores_of_unit_variance_keep_it_at_every_width():
     for d in (4, 64, 1024):
         q, k = randn(400, d), randn(400, d, seed=1)
@@ -126,7 +142,7 @@ def test_attention_is_stable_at_huge_scores():
         assert torch.isfinite(out).all() and torch.isfinite(leaf.grad).all()
 
 
-@pytest.mark.parametrize("name", ["grouped", "biased", "qk_norm", "qk_norm_all", "softcap", "head_dim"])
+@pytest.mark.parametrize("name", ["grouped", "biased", "qk_norm", "qk_norm_all", "softcap", "sinks", "head_dim"])
 def test_gradients(name):
     module, x = (
         shake(specs.HEADS[name].build(8 if name != "head_dim" else 6)),

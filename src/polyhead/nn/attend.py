@@ -1,7 +1,7 @@
 """The only softmax over scores in the package, and the only place where a pattern becomes a mask, a flag or blocks.
 
     lower(…)   once per call and block kind: which backend, which flag or mask, and why
-    attend(…)  once per layer: softmax(q·kᵀ·scale [capped] + bias, where allowed)·v   (Vaswani et al. 2017, eq. 1)
+    attend(…)  once per layer: softmax(q·kᵀ·scale [capped] + bias, where allowed [, sink])·v   (Vaswani et al. 2017, eq. 1)
 
 Backends: reference (plain products, every feature), sdpa (torch's fused kernel), banded (windows as blocks of plain
 products, linear in length, with a backward), flex (flex_attention; forward only on CPU). Shapes: q (B, h, T, d),
@@ -36,6 +36,15 @@ class Lowered(NamedTuple):
     sides: tuple[int, int] = (0, 0)  # banded: blocks looked at before and after
     flex: tuple | None = None
     why: str = ""
+
+
+class Scoring(NamedTuple):
+    """What one layer does with its scores: attend()'s own arguments."""
+
+    scale: float
+    softcap: float | None
+    dropout: float
+    sinks: Tensor | None
 
 
 def lower(
@@ -102,47 +111,79 @@ def attend(
     *,
     scale: float,
     softcap: float | None = None,
+    sinks: Tensor | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
-    """(B, h, T, dv). dropout is the probability in force now (0 outside training), on attention weights."""
+    """(B, h, T, dv). sinks (h,): a score per head that joins the softmax without a value. dropout is the probability in
+    force now (0 outside training), on attention weights."""
+    how = Scoring(scale, softcap, dropout, sinks)
     if lowered.path == "flex":
-        return _flex(q, k, v, lowered, scale, softcap, dropout)
+        return _flex(q, k, v, lowered, how)
     if lowered.path == "banded":
-        return _banded(q, k, v, lowered, scale, softcap, dropout)
+        return _banded(q, k, v, lowered, how)
     if lowered.path == "reference":
-        return _reference(q, k, v, lowered, scale, softcap, dropout)
-    return _sdpa(q, k, v, lowered, scale, dropout)
+        return _reference(q, k, v, lowered, how)
+    return _sdpa(q, k, v, lowered, how)
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, dropout: float) -> Tensor:
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
+    if how.sinks is not None:
+        if q.shape[-2] == 1:  # a step: one row of scores costs less than a copy of all keys
+            return _reference(q, k, v, lowered, how)
+        wide = _with_sinks(q, k, v, lowered, how)
+        return _sdpa(*wide, how._replace(sinks=None))[:, :, 1:, : v.shape[-1]]
     grouped, mask = q.shape[1] != k.shape[1], lowered.mask
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)  # a cache may be wider than the model
-    return F.scaled_dot_product_attention(q, k, v, mask, dropout, lowered.causal, scale=scale, enable_gqa=grouped)
+    kind = {"scale": how.scale, "enable_gqa": grouped}
+    return F.scaled_dot_product_attention(q, k, v, mask, how.dropout, lowered.causal, **kind)
 
 
-def _reference(
-    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
-) -> Tensor:
+def _with_sinks(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> tuple[Tensor, Tensor, Tensor, Lowered]:
+    """The same attention for a kernel that knows no sinks: one more key before the others, which every query scores by
+    its head's sink through a feature of its own, and whose value is 0. One more query before the others keeps a causal
+    flag true; its answer is dropped. No mask per head is needed, and the sink has a gradient."""
+    room = 8 - q.shape[-1] % 8  # kernels like widths of eights
+    sink = (how.sinks / how.scale).to(q.dtype).view(1, -1, 1, 1).expand(*q.shape[:-1], 1)
+    q = F.pad(torch.cat([q, sink], -1), (0, room - 1, 1, 0))
+    first = F.pad(torch.ones_like(k[:, :, :1, :1]), (k.shape[-1], room - 1))
+    k = torch.cat([first, F.pad(k, (0, room))], 2)
+    v, mask = F.pad(v, (0, room, 1, 0)), lowered.mask
+    if mask is not None:
+        mask = F.pad(mask, (1, 0, 1, 0), value=True if mask.dtype == torch.bool else 0.0)
+    return q, k, v, lowered._replace(mask=mask)
+
+
+def _reference(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
     """Equation 1 as written; statistics in fp32; a row that may see nothing gives zeros."""
-    groups = q.shape[1] // k.shape[1]
-    k, v = (t if groups == 1 else t.repeat_interleave(groups, 1) for t in (k, v))
-    scores = (q * scale) @ k.transpose(-1, -2)
+    length, groups = q.shape[2], q.shape[1] // k.shape[1]
+    if groups > 1:  # the heads that share a key head ask as more queries of it
+        q = q.unflatten(1, (-1, groups)).flatten(2, 3)
+    scores = (q * how.scale) @ k.transpose(-1, -2)
     scores = scores if scores.dtype == torch.float64 else scores.float()
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.unflatten(2, (groups, length)).flatten(1, 2) if groups > 1 else scores
+    if how.softcap is not None:
+        scores = how.softcap * torch.tanh(scores / how.softcap)
     mask = lowered.mask
     if lowered.causal:  # every row sees itself, so none is empty
-        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
+        later = torch.ones(length, k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(later, float("-inf"))
     if mask is not None and mask.dtype != torch.bool:
         scores, mask = scores + mask.masked_fill(mask == float("-inf"), 0.0), mask != float("-inf")
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
+    if how.sinks is None:
+        weights = scores.softmax(-1)
+    else:
+        sink = how.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
+        weights = torch.cat([scores, sink], -1).softmax(-1)[..., :-1]
     if mask is not None:
         weights = weights * mask
-    return F.dropout(weights.to(v.dtype), dropout) @ v
+    weights = F.dropout(weights.to(v.dtype), how.dropout)
+    if groups == 1:
+        return weights @ v
+    out = weights.unflatten(1, (-1, groups)).flatten(2, 3) @ v
+    return out.unflatten(2, (groups, length)).flatten(1, 2)
 
 
 # ---------------------------------------------------------------- banded: windows as blocks
@@ -180,9 +221,7 @@ def _neighbours(t: Tensor, before: int, after: int, fill: float) -> Tensor:
     return torch.cat([wide[:, i : i + t.shape[1]] for i in range(before + 1 + after)], 2)
 
 
-def _banded(
-    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
-) -> Tensor:
+def _banded(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
     batch, length = q.shape[0], q.shape[2]
     q, k, v = (_blocks(t.transpose(1, 2), lowered.block, 0.0) for t in (q, k, v))  # (B, n, b, heads, d)
     k, v = (_neighbours(t, *lowered.sides, 0.0) for t in (k, v))
@@ -191,10 +230,7 @@ def _banded(
     if mask.shape[0] != q.shape[0]:  # one row of coordinates serves the whole batch
         mask = mask.expand(mask.shape[0], *mask.shape[1:]).repeat(batch, 1, 1, 1)
     inner = lowered._replace(mask=mask)
-    if softcap is None:
-        out = _sdpa(q, k, v, inner, scale, dropout)
-    else:
-        out = _reference(q, k, v, inner, scale, softcap, dropout)
+    out = (_sdpa if how.softcap is None else _reference)(q, k, v, inner, how)
     return out.transpose(1, 2).unflatten(0, (batch, -1)).flatten(1, 2)[:, :length].transpose(1, 2)
 
 
@@ -220,16 +256,15 @@ def _lower_flex(pattern: Pattern, q: At, k: At, heads: int, bias: BiasFn | None)
     return Lowered("flex", flex=(mask, None if bias is None else score_bias), why="flex_attention with a block mask")
 
 
-def _flex(
-    q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, scale: float, softcap: float | None, dropout: float
-) -> Tensor:
-    from torch.nn.attention.flex_attention import flex_attention
+def _flex(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
+    from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
-    if dropout:
+    if how.dropout:
         raise ValueError("flex has no dropout on attention weights: use backend sdpa, or dropout.attention 0")
     if q.device.type == "cpu" and torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         raise ValueError("flex has no backward on CPU: train with backend auto, sdpa, banded or reference")
     mask, bias = lowered.flex
+    softcap = how.softcap
 
     def score_mod(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         if softcap is not None:
@@ -238,7 +273,12 @@ def _flex(
 
     modify = score_mod if softcap is not None or bias is not None else None
     run = flex_attention if q.device.type == "cpu" else _compiled_flex()
-    return run(q, k, v, score_mod=modify, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    asked = {"score_mod": modify, "block_mask": mask, "scale": how.scale, "enable_gqa": q.shape[1] != k.shape[1]}
+    if how.sinks is None:
+        return run(q, k, v, **asked)
+    out, aux = run(q, k, v, **asked, return_aux=AuxRequest(lse=True))
+    keep = torch.sigmoid(aux.lse - how.sinks.to(aux.lse.dtype).view(1, -1, 1))  # e^lse / (e^lse + e^sink)
+    return out * keep.unsqueeze(-1).to(out.dtype)
 
 
 _compiled: list[Callable] = []

@@ -84,5 +84,8 @@ class Attention(nn.Module):
                 entry = store.update(entry, view.plan)
         q, k, v = heads.expand(q, entry)
         dropout = self.dropout if self.training else 0.0
-        o = attend(q.to(k.dtype), k, v, view.lowered, scale=heads.scale, softcap=heads.softcap, dropout=dropout)
+        o = attend(
+            q.to(k.dtype), k, v, view.lowered,
+            scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout,
+        )  # fmt: skip
         return heads.output(o.to(x.dtype)), values

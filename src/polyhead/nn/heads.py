@@ -29,7 +29,9 @@ class GroupedSpec(Spec):
     (Shazeer 2019, arXiv 1911.02150), between them grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245).
 
     bias: which of q, k, v, o have one, as letters. qk_norm normalises queries and keys before rotation, per head or
-    over all heads at once. scale None is head_dim^−½. softcap c bounds scores by c·tanh(s/c) (Gemma 2).
+    over all heads at once. scale None is head_dim^−½. softcap c bounds scores by c·tanh(s/c) (Gemma 2). sinks gives each
+    head a learned score that joins the softmax and whose weight is dropped, so that a head may look at nothing (gpt-oss;
+    Xiao et al. 2023, arXiv 2309.17453 §3.1).
     """
 
     kind: Literal["grouped"] = "grouped"
@@ -41,6 +43,7 @@ class GroupedSpec(Spec):
     qk_norm_over: Literal["head", "all"] = "head"
     scale: float | None = Field(None, gt=0)
     softcap: float | None = Field(None, gt=0)
+    sinks: bool = False
 
     @model_validator(mode="after")
     def _groups(self) -> GroupedSpec:
@@ -71,7 +74,7 @@ class GroupedSpec(Spec):
         sizes = {"q": (width, self.heads * d), "k": (width, self.kv * d), "v": (width, self.kv * d)}
         sizes["o"] = (self.heads * d, width)
         norms = sum(self.qk_norm.params(w) for w in self.norm_widths(width)) if self.qk_norm else 0
-        return sum(linear_params(*size, name in self.bias) for name, size in sizes.items()) + norms
+        return sum(linear_params(*size, name in self.bias) for name, size in sizes.items()) + norms + self.heads * self.sinks
 
     def flops(self, width: int, queries: int, keys: int) -> int:
         """Projections of `queries` tokens (q, o) and `keys` tokens (k, v)."""
@@ -98,6 +101,7 @@ class Grouped(nn.Module):
         self.o = nn.Linear(self.heads * self.dim, width, bias="o" in spec.bias)
         widths = spec.norm_widths(width)
         self.q_norm, self.k_norm = (spec.qk_norm.build(w) if spec.qk_norm else None for w in widths)
+        self.sinks = nn.Parameter(torch.zeros(self.heads)) if spec.sinks else None
         self.qkv: nn.Linear | None = None  # set by fuse(): one product at inference
 
     def shapes(self) -> tuple[tuple[int, int], ...]:
