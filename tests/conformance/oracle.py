@@ -56,8 +56,7 @@ class Oracle:
         for i in range(spec.layers):
             block = spec.blocks[spec.layout[i % len(spec.layout)]]
             share = spec.sharing
-            own = {"none": i, "groups": i * getattr(share, "groups", 1) // spec.layers}.get(share.kind)
-            own = i % share.period if own is None else own
+            own = shared_set(share, i, spec.layers)
             at = f"{name}.layers.{own}"
             key = (block.attention.position, block.attention.heads.heads, self._dim(block.attention.heads, spec.width))
             table = self.w.get(f"{name}.relative.{families.index(key)}.weight")
@@ -274,6 +273,13 @@ class Oracle:
 
 
 # ---------------------------------------------------------------- formulas
+
+
+def shared_set(share: Any, i: int, layers: int) -> int:
+    if share.kind == "groups":
+        run, j = i // share.inner, i % share.inner
+        return int(run / (layers / share.inner / share.groups)) * share.inner + j
+    return {"none": i, "cycle": i % getattr(share, "period", 1)}[share.kind]
 
 
 def sees(p: Any, rq: Row, i: int, rk: Row, j: int, cross: bool = False) -> bool:

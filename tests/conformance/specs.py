@@ -126,6 +126,7 @@ SHARINGS = {
     "none": ph.NoSharing(),
     "all": ph.Groups(),
     "groups": ph.Groups(groups=2),
+    "groups_inner": ph.Groups(inner=2),
     "cycle": ph.Cycle(period=2),
 }
 EMBEDDINGS: dict[str, dict[str, Any]] = {

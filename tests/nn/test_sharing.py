@@ -13,7 +13,15 @@ def test_orders():
     assert Groups().order(4) == (0, 0, 0, 0)
     assert Groups(groups=2).order(6) == (0, 0, 0, 1, 1, 1)
     assert Groups(groups=2).order(5) == (0, 0, 0, 1, 1)
+    assert Groups(groups=2, inner=2).order(8) == (0, 1, 0, 1, 2, 3, 2, 3)
+    assert Groups(inner=3).order(6) == (0, 1, 2, 0, 1, 2)
     assert Cycle(period=2).order(5) == (0, 1, 0, 1, 0)
+
+
+@pytest.mark.parametrize("groups, inner, layers", [(3, 1, 2), (1, 2, 3), (2, 2, 2)])
+def test_groups_that_the_layers_do_not_fill_are_refused(groups, inner, layers):
+    with pytest.raises(ValueError, match="multiple of inner"):
+        specs.decoder(sharing=Groups(groups=groups, inner=inner), layers=layers)
 
 
 @pytest.mark.parametrize("name", specs.SHARINGS)

@@ -19,13 +19,24 @@ class NoSharing(Spec):
 
 
 class Groups(Spec):
-    """Consecutive layers share: layer i uses set ⌊i·groups/layers⌋ (ALBERT, Lan et al. 2020, arXiv 1909.11942 §3.1)."""
+    """Consecutive layers share: layer i uses set ⌊i·groups/layers⌋ (ALBERT, Lan et al. 2020, arXiv 1909.11942 §3.1).
+
+    inner > 1: a set is a run of that many layers, so the stack has steps = layers/inner runs; layer j of run i uses set
+    ⌊i·groups/steps⌋·inner + j (ALBERT's inner_group_num, whose num_hidden_layers counts the runs).
+    """
 
     kind: Literal["groups"] = "groups"
     groups: int = Field(1, gt=0)
+    inner: int = Field(1, gt=0)
 
     def order(self, layers: int) -> tuple[int, ...]:
-        return tuple(i * self.groups // layers for i in range(layers))
+        steps, over = divmod(layers, self.inner)
+        if over or self.groups > steps:
+            raise ValueError(
+                f"groups need layers to be a multiple of inner, and at least groups · inner of them: got {layers} layers, "
+                f"{self.groups} groups and inner {self.inner}; change layers to {self.groups * self.inner}"
+            )
+        return tuple(i * self.groups // steps * self.inner + j for i in range(steps) for j in range(self.inner))
 
 
 class Cycle(Spec):
