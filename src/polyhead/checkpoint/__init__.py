@@ -1,6 +1,8 @@
 """Files of weights and runs: safetensors in and out, checkpoints that survive anything, and nothing pickled.
 
 tensors.py  one safetensors file, checked before it is believed
+source.py   a Hugging Face folder as files: config, tensors across shards, side files
+folder.py   a stranger's folder, read by plain names and within limits
 store.py    write the checkpoints of a run, keep the last few
 saved.py    find the newest whole one, and read it
 manifest.py what makes a folder a checkpoint
@@ -10,23 +12,30 @@ lock.py     one writer per run
 """
 
 from polyhead.checkpoint.files import need_space, write_json, write_text
+from polyhead.checkpoint.folder import Folder
 from polyhead.checkpoint.lines import JsonLines
 from polyhead.checkpoint.lock import lock
 from polyhead.checkpoint.manifest import FORMAT_VERSION
 from polyhead.checkpoint.saved import Saved, latest, steps
+from polyhead.checkpoint.source import Lazy, Source, Tensors, open_source
 from polyhead.checkpoint.store import save
 from polyhead.checkpoint.tensors import Entry, Header, Written, read_header, read_tensors, write_tensors
 
 __all__ = [
     "FORMAT_VERSION",
     "Entry",
+    "Folder",
     "Header",
     "JsonLines",
+    "Lazy",
     "Saved",
+    "Source",
+    "Tensors",
     "Written",
     "latest",
     "lock",
     "need_space",
+    "open_source",
     "read_header",
     "read_tensors",
     "save",

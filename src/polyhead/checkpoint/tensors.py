@@ -75,7 +75,7 @@ def read_header(path: str | Path, max_header: int = MAX_HEADER) -> Header:
     path = Path(path)
     try:
         with _open_regular(path) as file:
-            return _read_header(path, file, max_header)
+            return check_header(path, file, max_header)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -90,7 +90,7 @@ def read_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[s
     path = Path(path)
     try:
         with _open_regular(path) as file:
-            header = _read_header(path, file, MAX_HEADER)
+            header = check_header(path, file)
             checked = os.fstat(file.fileno())
             with safe_open(path, framework="pt", device=str(device)) as opened:
                 if not os.path.samestat(checked, os.stat(path)):  # another file took the name after the check
@@ -127,7 +127,8 @@ def _bad(path: Path, field: str, expected: str, received: str, change: str | Non
     )
 
 
-def _read_header(path: Path, file: Any, max_header: int) -> Header:
+def check_header(path: Path, file: Any, max_header: int = MAX_HEADER) -> Header:
+    """As `read_header`, for a `file` that is open at its start; `path` is for the messages."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(9)
     if len(start) < 8:
