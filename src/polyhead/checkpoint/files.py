@@ -81,11 +81,11 @@ def _disk_error(path: Path, needed: int | None, error: OSError) -> DiskError:
 
 
 class Output:
-    """A new file, hashed while it is written. `finish` makes it durable, `abandon` removes it."""
+    """A new file, hashed while it is written unless told not to. `finish` makes it durable, `abandon` removes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hashed: bool = True) -> None:
         self.path, self.size = path, 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashed else None
         self._descriptor: int | None = os.open(path, _NEW_FILE, 0o666)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -93,7 +93,8 @@ class Output:
         view = memoryview(data)
         while view:
             written = os.write(self._descriptor, view[:CHUNK])
-            self._hash.update(view[:written])
+            if self._hash is not None:
+                self._hash.update(view[:written])
             self.size += written
             view = view[written:]
 
@@ -110,7 +111,7 @@ class Output:
 
     @property
     def sha256(self) -> str:
-        return self._hash.hexdigest()
+        return self._hash.hexdigest() if self._hash is not None else ""
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

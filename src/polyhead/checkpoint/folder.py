@@ -186,6 +186,11 @@ def _blobs(folder: Path) -> Path | None:
     return None
 
 
+def in_hub_cache(folder: Path) -> bool:
+    """Whether `folder`, which need not exist, lies in the Hub's cache."""
+    return _blobs(Path(os.path.realpath(folder))) is not None
+
+
 def _check_depth(path: Path, value: Any) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):

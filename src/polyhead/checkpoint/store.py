@@ -37,9 +37,9 @@ from polyhead.checkpoint.files import (
     sync_folder,
     temporary_sibling,
 )
+from polyhead.checkpoint.layout import Layout
 from polyhead.checkpoint.manifest import Damaged, Newer, NotOurs
 from polyhead.checkpoint.saved import REPLACED, Saved, candidates, folder_name, from_the_future, latest, steps
-from polyhead.checkpoint.tensors import Layout
 from polyhead.errors import CheckpointError, DiskError, NonFiniteError
 
 _SLACK = 1_000_000  # bytes for names, manifest and the file system's own books

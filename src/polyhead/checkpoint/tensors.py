@@ -1,19 +1,15 @@
-"""One safetensors file, in and out.
+"""One safetensors file, read.
 
 Reading checks the whole header against the real length of the file before anything is allocated, then lets
-the safetensors library map the tensors, so that only what is touched is read. Writing streams tensor by
-tensor through an atomic file and returns its size and SHA-256. The format is: 8 bytes little-endian length, a
-JSON header, the bytes of the tensors without holes.
+the safetensors library map the tensors, so that only what is touched is read. The format is: 8 bytes little-endian length, a JSON header, the bytes of the
+tensors without holes.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from polyhead.checkpoint.files import CHUNK, atomic, parse_json, shown
+from polyhead.checkpoint.files import parse_json, shown
 from polyhead.errors import CheckpointError
 
 MAX_HEADER = 25_000_000  # bytes; the format itself allows 100 MB
@@ -38,7 +34,7 @@ DTYPES: dict[str, torch.dtype] = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-_CODES = {dtype: code for code, dtype in DTYPES.items()}
+CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 class Entry(NamedTuple):
@@ -53,16 +49,6 @@ class Entry(NamedTuple):
 class Header(NamedTuple):
     tensors: dict[str, Entry]
     metadata: dict[str, str]
-
-
-class Written(NamedTuple):
-    """What a finished file is: bytes, and the hexadecimal SHA-256 of all of them."""
-
-    size: int
-    sha256: str
-
-
-# Reading
 
 
 def read_header(path: str | Path, max_header: int = MAX_HEADER) -> Header:
@@ -159,7 +145,7 @@ def _metadata(path: Path, value: Any) -> dict[str, str]:
 
 
 def _entry(path: Path, name: str, value: Any) -> Entry:
-    fault = _name_fault(name)
+    fault = tensor_name_fault(name)
     if fault:
         raise _bad_tensor(path, name, "", "a plain name", fault)
     if not isinstance(value, dict) or value.keys() != _FIELDS:
@@ -211,7 +197,7 @@ def _check_places(path: Path, tensors: dict[str, Entry], size: int) -> None:
         raise _bad(path, "file length", f"{reached:,} bytes of tensors", f"{size:,}: {kind}")
 
 
-def _name_fault(name: str) -> str | None:
+def tensor_name_fault(name: str) -> str | None:
     """Why a tensor may not be called so, or None: names reach messages, module paths and sometimes file
     names.
     """
@@ -222,105 +208,3 @@ def _name_fault(name: str) -> str | None:
     if name.startswith("/") or "\\" in name or ".." in name.split("/"):
         return "a path"
     return "a reserved name" if name == "__metadata__" else None
-
-
-# Writing
-
-
-class Layout:
-    """A checked set of tensors on its way into a file: `size` bytes in all, sent by `stream`."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-        for name, tensor in tensors.items():
-            _check_storable(name, tensor)
-        _check_apart(tensors)
-        # Widest elements first: each tensor then begins at a multiple of its element's size.
-        self._tensors = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
-        self._header = self._build_header({"format": "pt", **(metadata or {})})  # other readers ask for "format"
-        self.size = len(self._header) + sum(tensor.nbytes for _, tensor in self._tensors)
-
-    def _build_header(self, metadata: dict[str, str]) -> bytes:
-        if not all(isinstance(text, str) for item in metadata.items() for text in item):
-            raise CheckpointError(
-                "The metadata of a safetensors file cannot be stored.", expected="strings for strings"
-            )
-        fields: dict[str, Any] = {"__metadata__": metadata}
-        reached = 0
-        for name, tensor in self._tensors:
-            places = [reached, reached + tensor.nbytes]
-            fields[name] = {
-                "dtype": _CODES[tensor.dtype],
-                "shape": list(tensor.shape),
-                "data_offsets": places,
-            }
-            reached = places[1]
-        header = json.dumps(fields, separators=(",", ":")).encode("ascii")
-        header += b" " * (-len(header) % 8)
-        if len(header) > MAX_HEADER:
-            raise CheckpointError(
-                "Too many tensors for one file.",
-                expected=f"a header of {MAX_HEADER:,} bytes at most",
-                received=f"{len(header):,}",
-                change="split them into several files",
-            )
-        return len(header).to_bytes(8, "little") + header
-
-    def stream(self, write: Callable[[bytes | memoryview], None]) -> None:
-        """Send the file's bytes in order. Holds one tensor's copy at a time, and none for contiguous ones on
-        the CPU.
-        """
-        write(self._header)
-        for _, tensor in self._tensors:
-            flat = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-            for piece in flat.split(CHUNK):
-                write(memoryview(piece.numpy()))
-
-
-def write_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> Written:
-    """Write one safetensors file, atomically: a file already there is replaced whole or not at all.
-
-    Tensors that share memory are refused, so a tied weight is written once, under the name the caller keeps.
-    Overwriting the file that `tensors` are mapped from is safe. Raises CheckpointError for what cannot be
-    stored, DiskError for the disk.
-    """
-    layout = Layout(tensors, metadata)
-    with atomic(path, layout.size) as out:
-        layout.stream(out.write)
-    return Written(out.size, out.sha256)
-
-
-def _check_storable(name: str, tensor: Tensor) -> None:
-    fault = _name_fault(name) if isinstance(name, str) else "not a string"
-    if fault:
-        raise CheckpointError(f"A tensor cannot be called {shown(name)}.", expected="a plain name", received=fault)
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-        kind = "a sparse, quantized or meta tensor" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise CheckpointError(f"{shown(name)} cannot be stored.", expected="a dense tensor with data", received=kind)
-    if tensor.dtype not in _CODES:
-        dtypes = " ".join(str(dtype).removeprefix("torch.") for dtype in _CODES)
-        raise CheckpointError(f"{shown(name)} cannot be stored.", expected=dtypes, received=str(tensor.dtype))
-
-
-def _check_apart(tensors: Mapping[str, Tensor]) -> None:
-    """Raise unless the tensors lie apart in memory (judged by the range from first to last element)."""
-    spans = sorted(
-        (str(tensor.device), tensor.data_ptr(), tensor.data_ptr() + _reach(tensor), name)
-        for name, tensor in tensors.items()
-        if tensor.numel()
-    )
-    for (device, _, end, first), (other, begin, _, second) in itertools.pairwise(spans):
-        if device == other and begin < end:
-            raise CheckpointError(
-                f"{shown(first)} and {shown(second)} share memory.",
-                expected="each tensor once, so that no weight is written twice and no tie is lost unseen",
-                received="two names for overlapping memory",
-                change="keep one name of a tied weight and tie again after loading; .clone() a view",
-            )
-
-
-def _reach(tensor: Tensor) -> int:
-    """Bytes from the first element to the end of the last."""
-    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return (steps + 1) * tensor.element_size()
