@@ -5,6 +5,7 @@ layout.py   one safetensors file, written
 source.py   a Hugging Face folder as files: config, tensors across shards, side files
 folder_out.py  a Hugging Face folder, written: shards, index, config
 folder.py   a stranger's folder, read by plain names and within limits
+hub.py      owner/name -> folder
 store.py    write the checkpoints of a run, keep the last few
 saved.py    find the newest whole one, and read it
 manifest.py what makes a folder a checkpoint
@@ -16,6 +17,7 @@ lock.py     one writer per run
 from polyhead.checkpoint.files import need_space, write_json, write_text
 from polyhead.checkpoint.folder import Folder
 from polyhead.checkpoint.folder_out import later, write_hf
+from polyhead.checkpoint.hub import is_hub_name, resolve
 from polyhead.checkpoint.layout import Later, Written, write_tensors
 from polyhead.checkpoint.lines import JsonLines
 from polyhead.checkpoint.lock import lock
@@ -37,6 +39,7 @@ __all__ = [
     "Source",
     "Tensors",
     "Written",
+    "is_hub_name",
     "later",
     "latest",
     "lock",
@@ -44,6 +47,7 @@ __all__ = [
     "open_source",
     "read_header",
     "read_tensors",
+    "resolve",
     "save",
     "steps",
     "write_hf",
