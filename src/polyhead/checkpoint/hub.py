@@ -21,8 +21,7 @@ _DISK = {errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, geta
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja"]
 PICKLED = ["pytorch_model*.bin", "*/pytorch_model.bin"]
 # The same weights once more, for other programs.
-UN_DISK = {errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
-WANTED = ["consolidated*", "original/*", "onnx/*", "openvino/*", "coreml/*", "checkpoint-*/*", "*.fp16*", "*.bf16*", "*.int8*"]
+UNWANTED = ["consolidated*", "original/*", "onnx/*", "openvino/*", "coreml/*", "checkpoint-*/*", "*.fp16*", "*.bf16*", "*.int8*"]
 
 
 def is_hub_name(name: str | os.PathLike[str]) -> bool:
