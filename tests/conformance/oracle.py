@@ -69,7 +69,8 @@ class Oracle:
 
     @staticmethod
     def _dim(heads: Any, width: int) -> int:
-        return heads.head_dim or width // heads.heads
+        """Features of a head that a rotation may turn."""
+        return heads.rope if heads.kind == "latent" else heads.head_dim or width // heads.heads
 
     def embed(self, spec: Any, at: str, row: Row) -> Tensor:
         e = spec.embedding
@@ -194,6 +195,8 @@ class Oracle:
         self, a: Any, at: str, xq: Tensor, rq: Row, xk: Tensor, rk: Row, table: Any, length: int, first_v: Any
     ) -> tuple[Tensor, Tensor]:
         h = a.heads
+        if h.kind == "latent":
+            return self.latent(a, at, xq, rq, table, length), torch.zeros(0)
         d, kv = self._dim(h, xq.shape[1]), h.kv_heads or h.heads
         q = self.split(h, f"{at}.heads.q", f"{at}.heads.q_norm", xq, h.heads, d, True)
         k = self.split(h, f"{at}.heads.k", f"{at}.heads.k_norm", xk, kv, d, True)
@@ -222,6 +225,37 @@ class Oracle:
                 mixed.append(sum(weights[j] * v[g][j] for j in range(len(rk.ids))))
             out.append(torch.cat(mixed))
         return self.linear(f"{at}.heads.o", torch.stack(out)), own
+
+    def latent(self, a: Any, at: str, x: Tensor, row: Row, table: Any, length: int) -> Tensor:
+        """DeepSeek-V2 eq. 9–19, one head after the other."""
+        h, at = a.heads, f"{at}.heads"
+        c_kv = self.linear(f"{at}.kv_a", x)
+        shared, c_kv = c_kv[:, h.kv_rank :], self.norm(h.norm, f"{at}.kv_a_norm", c_kv[:, : h.kv_rank])
+        if h.q_rank:
+            queries = self.linear(f"{at}.q_b", self.norm(h.norm, f"{at}.q_a_norm", self.linear(f"{at}.q_a", x)))
+        else:
+            queries = self.linear(f"{at}.q", x)
+        turn = a.position.kind == "rotary"
+        spin = [rotate(a.position, t, p, h.rope, length) if turn else t for t, p in zip(shared, row.pos, strict=True)]
+        out = []
+        for n in range(h.heads):
+            size, made = h.nope + h.rope, h.nope + h.value
+            up = self.w[f"{at}.kv_b.weight"][n * made : (n + 1) * made]
+            mine = queries[:, n * size : (n + 1) * size]
+            mixed = []
+            for i in range(len(row.ids)):
+                still, moved = mine[i][: h.nope], mine[i][h.nope :]
+                moved = rotate(a.position, moved, row.pos[i], h.rope, length) if turn else moved
+                scores = []
+                for j in range(len(row.ids)):
+                    s = (still * (up[: h.nope] @ c_kv[j])).sum() + (moved * spin[j]).sum()
+                    s = s * (h.scale if h.scale is not None else size**-0.5)
+                    s = s + score_bias(a.position, table, n, h.heads, row.pos[i], row.pos[j])
+                    scores.append(s if sees(a.pattern, row, i, row, j) else torch.tensor(NEVER).double())
+                weights = torch.stack(scores).softmax(0)
+                mixed.append(sum(w * (up[h.nope :] @ c) for w, c in zip(weights, c_kv, strict=True)))
+            out.append(torch.stack(mixed))
+        return self.linear(f"{at}.o", torch.cat(out, -1))
 
     # ------------------------------------------------------------ feed-forward
 

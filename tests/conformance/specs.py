@@ -77,6 +77,10 @@ HEADS = {
     "scale": ph.GroupedSpec(heads=4, scale=1.0),
     "sinks": ph.GroupedSpec(heads=4, kv_heads=2, sinks=True),
     "sinks_capped": ph.GroupedSpec(heads=3, head_dim=4, softcap=2.0, sinks=True),
+    "latent": ph.LatentSpec(heads=4, kv_rank=6, nope=4, rope=4, value=3),
+    "latent_low_rank": ph.LatentSpec(
+        heads=3, q_rank=7, kv_rank=8, nope=2, rope=4, value=5, bias=True, norm=ph.RMSNormSpec(eps=1e-2), scale=0.7
+    ),
     "head_dim": ph.GroupedSpec(heads=3, head_dim=6, kv_heads=1),
 }
 NORMS = {
@@ -175,7 +179,7 @@ def stack(
         pattern=ph.Causal() if pattern is None else pattern,
         position=ROTARY["rotary"] if relative is None else relative,
     )
-    crossing = ph.AttentionSpec(heads=heads) if cross else None
+    crossing = ph.AttentionSpec(heads=heads if heads.kind == "grouped" else HEADS["grouped"]) if cross else None
     block = ph.BlockSpec(attention=attention, cross=crossing, ffn=ffn, norm=norm, residual=residual)
     return ph.StackSpec(
         width=width,
@@ -243,6 +247,8 @@ def _decoders() -> dict[str, ph.ModelSpec]:
     found["softcap-buckets"] = decoder(heads=HEADS["softcap"], relative=RELATIVE["buckets"])
     found["softcap-window"] = decoder(heads=HEADS["softcap"], pattern=CAUSAL["window"], relative=RELATIVE["alibi"])
     found["window-sinks"] = decoder(heads=HEADS["sinks"], pattern=CAUSAL["window"])
+    found["window-latent"] = decoder(heads=HEADS["latent"], pattern=CAUSAL["window"], relative=ROTARY["rotary_interleaved"])
+    found["latent-alibi"] = decoder(heads=HEADS["latent_low_rank"], relative=RELATIVE["alibi"])
     found["sinks-buckets"] = decoder(heads=HEADS["sinks"], relative=RELATIVE["buckets"])
     found["alibi-three-heads"] = decoder(heads=HEADS["head_dim"], relative=RELATIVE["alibi"])
     return found | {"kinds-local_full": local_full()}
@@ -251,6 +257,7 @@ def _decoders() -> dict[str, ph.ModelSpec]:
 def _encoders() -> dict[str, ph.ModelSpec]:
     found = {f"pattern-{name}": encoder(pattern=p) for name, p in TWO_SIDED.items()}
     found |= {f"absolute-{name}": encoder(absolute=p, relative=RELATIVE["none"]) for name, p in ABSOLUTE.items()}
+    found["heads-latent"] = encoder(heads=HEADS["latent"])
     found |= {f"relative-{n}": encoder(relative=r) for n, r in RELATIVE.items() if n.startswith("alibi")}
     found["relative-buckets"] = encoder(relative=TWO_SIDED_BUCKETS)
     found["window-buckets"] = encoder(relative=TWO_SIDED_BUCKETS, pattern=TWO_SIDED["window_both"])
@@ -317,7 +324,7 @@ def _choices(draw: Any, *, causal: bool, cross: bool) -> dict[str, Any]:
     relative = one(RELATIVE)
     if not causal and isinstance(relative, ph.BucketsSpec):
         relative = TWO_SIDED_BUCKETS
-    heads = one(HEADS)
+    heads = one(HEADS if not residual.values else {n: h for n, h in HEADS.items() if h.kind == "grouped"})
     return {
         "pattern": one(CAUSAL if causal else TWO_SIDED),
         "relative": relative,

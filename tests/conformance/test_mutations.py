@@ -17,6 +17,7 @@ from polyhead.nn import (
     ffn,
     head,
     heads,
+    latent,
     moe,
     norm,
     pattern,
@@ -268,6 +269,24 @@ def _capacity_of_values(self: Any, x: Any, valid: Any = None) -> Any:
     return x / (x.square().mean((-1, -2), keepdim=True) + self.eps).sqrt() * (1 if self.weight is None else self.weight)
 
 
+def _bare_entry(self: Any, y: Any, turn: Any) -> Any:
+    c, k = y.split([self.rank, self.rope], -1)
+    return (torch.cat([c.unsqueeze(1), turn(k.unsqueeze(1))], -1),)
+
+
+def _rows_by_role(self: Any) -> Any:
+    keys, values = self.kv_b.weight.split([self.heads * self.nope, self.heads * self.value])
+    return keys.unflatten(0, (self.heads, -1)), values.unflatten(0, (self.heads, -1))
+
+
+def _scaled_when_absorbed(f: Any) -> Any:
+    def expand(self: Any, q: Any, entry: Any) -> Any:
+        q, k, v = f(self, q, entry)
+        return (q * 1.1 if k is v else q), k, v
+
+    return expand
+
+
 RING, ONE_LAYER = D["pattern-window"], specs.decoder(relative=specs.RELATIVE["alibi"], layers=1)
 MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "causal mask off by one, ahead": (replace(pattern.Causal, "allows", lambda f: lambda self, q, k: k.pos <= q.pos + 1), laws.law_formula_of_batches, D["pattern-causal"]),
@@ -301,6 +320,11 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "sinks scaled like a score": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks * how.scale))), laws.law_backends, D["heads-sinks"]),
     "sinks of the wrong head": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks.roll(1)))), laws.law_backends, D["heads-sinks"]),
     "sinks forgotten in a step": (reference_only(lambda f, q, k, v, low, how: f(q, k, v, low, how._replace(sinks=None))), laws.law_cache, D["heads-sinks"]),
+    "latent vector not normalised": (replace(latent.Latent, "_entry", lambda f: _bare_entry), laws.law_formula, D["heads-latent"]),
+    "latent key not turned": (replace(latent.Latent, "_entry", lambda f: lambda self, y, turn: f(self, y, lambda t: t)), laws.law_formula, D["heads-latent"]),
+    "latent rows by role, not by head": (replace(latent.Latent, "_rows", lambda f: _rows_by_role), laws.law_cache, D["heads-latent"]),
+    "absorbed scores of another scale": (replace(latent.Latent, "expand", lambda f: _scaled_when_absorbed(f)), laws.law_cache, D["heads-latent_low_rank"]),
+    "latent flops miscounted": (replace(latent.LatentSpec, "score_flops", lambda f: lambda self, w, pairs: 4 * pairs * self.heads * self.dim(w)), laws.law_flops, D["heads-latent"]),
     "a masked row is not zero": (reference_only(_average_when_masked), laws.law_masked_rows, D["pattern-causal"]),
     "band one key short": (replace(attend, "_lower_banded", _band_too_narrow), laws.law_backends, RING),
     "flex reads the first row's coordinates": (replace(attend, "_lower_flex", _flex_first_row), laws.law_backends, D["pattern-causal"]),

@@ -17,7 +17,13 @@ SPECS = {
     ),
     "gated, grouped": override(with_vocab(ph.preset("llama-nano"), 97), SMALL),
     "value residual, capped head": override(with_vocab(ph.preset("gpt-nano"), 97), SMALL),
-}
+    "latent heads": override(
+        with_vocab(ph.preset("llama-nano"), 97),
+        SMALL | {"decoder.blocks.layer.attention.heads": {
+            "kind": "latent", "heads": 4, "q_rank": 16, "kv_rank": 24, "nope": 8, "rope": 4, "value": 8,
+        }},
+    ),
+}  # fmt: skip
 
 
 def jittered(spec):

@@ -8,7 +8,6 @@ import torch
 from polyhead.nn import BatchNormSpec, Causal, GroupedSpec
 from polyhead.nn.at import At
 from polyhead.nn.attend import Lowered, attend, lower
-from polyhead.nn.heads import fuse_linears
 
 from ..conformance import specs
 from .tiny import at, randn, same, shake
@@ -70,7 +69,7 @@ def test_project_is_query_and_entry_and_fused_is_the_same(name):
     for a, b in zip(entry, module.entry(x, still), strict=True):
         same(a, b)
     assert [tuple(t.shape[1::2]) for t in entry] == list(spec.build(16).shapes())
-    module.qkv = fuse_linears([module.q, module.k, module.v])
+    module.fuse()
     fused, other = module.project(x, still)
     same(fused, q)
     for a, b in zip(entry, other, strict=True):

@@ -68,15 +68,14 @@ def prepare(net: Transformer) -> Transformer:
     clone = _clone(net)
     for module in list(clone.modules()):
         if isinstance(module, Block):  # self-attention projects all three from one x; cross-attention does not
-            heads = module.attention.heads
-            heads.qkv = fuse_linears([heads.q, heads.k, heads.v])
-            heads.q = heads.k = heads.v = None
+            module.attention.heads.fuse()
         elif isinstance(module, Gated):
             module.gate_up = fuse_linears([module.gate, module.up])
             module.gate = module.up = None
     for module in list(clone.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.Linear) and can_pack(child.weight):
+            kept = name in getattr(module, "unpacked", ())
+            if isinstance(child, nn.Linear) and not kept and can_pack(child.weight):
                 setattr(module, name, PackedLinear(child.weight, child.bias))
     for head in clone.heads.values():
         _pack_head(head, clone)

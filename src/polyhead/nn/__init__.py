@@ -1,5 +1,5 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
-position, pattern, heads, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
+position, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
 
 from .at import At
 from .attend import Backend
@@ -11,6 +11,7 @@ from .ffn import GatedSpec, PlainSpec
 from .head import HeadSpec
 from .heads import GroupedSpec
 from .init import NormalInit, XavierInit, ZeroOutInit
+from .latent import LatentSpec
 from .model import ModelSpec, Transformer
 from .moe import ExpertsSpec
 from .norm import BatchNormSpec, DyTSpec, LayerNormSpec, NoNormSpec, RMSNormSpec
@@ -47,6 +48,7 @@ __all__ = [
     "GroupedSpec",
     "Groups",
     "HeadSpec",
+    "LatentSpec",
     "LayerNormSpec",
     "LayerScale",
     "LearnedSpec",

@@ -132,6 +132,10 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Te
             return _reference(q, k, v, lowered, how)
         wide = _with_sinks(q, k, v, lowered, how)
         return _sdpa(*wide, how._replace(sinks=None))[:, :, 1:, : v.shape[-1]]
+    if v.shape[-1] != k.shape[-1]:  # kernels want one width; the plain products they fall back to hold all scores
+        wide = max(v.shape[-1], k.shape[-1])
+        padded = (F.pad(t, (0, wide - t.shape[-1])) for t in (q, k, v))
+        return _sdpa(*padded, lowered, how)[..., : v.shape[-1]]
     grouped, mask = q.shape[1] != k.shape[1], lowered.mask
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)  # a cache may be wider than the model

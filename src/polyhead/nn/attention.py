@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .at import At
 from .attend import Lowered, attend
 from .cache import Plan, Store
-from .heads import Entry, Heads, Turn
+from .heads import Entry, Turn
+from .latent import Heads
 from .pattern import Full, Pattern
 from .position import AlibiSpec, BucketsSpec, NoPosition, Relative, RotarySpec
 from .spec import Spec
@@ -26,9 +27,9 @@ class AttentionSpec(Spec):
 
     @model_validator(mode="after")
     def _rotary_fits(self) -> AttentionSpec:
-        dim = self.heads.head_dim
+        dim = self.heads.rotary_dim()
         if isinstance(self.position, RotarySpec) and dim is not None and (self.position.dim or dim) > dim:
-            raise ValueError(f"rotary dim must be at most head_dim {dim}: got {self.position.dim}")
+            raise ValueError(f"rotary dim must be at most the {dim} features a head may turn: got {self.position.dim}")
         return self
 
     @model_validator(mode="after")

@@ -42,6 +42,16 @@ class BlockSpec(Spec):
     residual: ResidualSpec = ResidualSpec()
 
     @model_validator(mode="after")
+    def _latent_alone(self) -> BlockSpec:
+        if self.cross is not None and self.cross.heads.kind == "latent":
+            raise ValueError("cross-attention has keys per head: expected heads of kind grouped, got latent")
+        if self.residual.values and self.attention.heads.kind == "latent":
+            raise ValueError(
+                "a value residual adds values, which latent heads do not keep: expected residual.values false, got true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cross_sees_all(self) -> BlockSpec:
         if self.cross is not None and not isinstance(self.cross.pattern, Full):
             raise ValueError(

@@ -4,7 +4,8 @@ Contract of a choice (turn: the position's rotation; identity for cross-attentio
     project(x, turn) -> q, entry      query(x, turn) -> q      entry(src, turn) -> entry
     shapes() -> ((heads, width), …)   what one token's entry occupies in the cache
     expand(q, entry) -> q, k, v       output(o) -> (B, T, D)
-Shapes: x (B, T, D); q (B, h, T, d); an entry is a tuple of (B, n_i, T, d_i).
+    fuse()                            one product where there were several; inference only
+The union of choices closes latent.py. Shapes: x (B, T, D); q (B, h, T, d); an entry is a tuple of (B, n_i, T, d_i).
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class GroupedSpec(Spec):
             )
         return self.head_dim or width // self.heads
 
+    def rotary_dim(self, width: int | None = None) -> int | None:
+        """Features a rotation may turn; None = not known before the width is."""
+        return self.head_dim if width is None else self.dim(width)
+
     def norm_widths(self, width: int) -> tuple[int, int]:
         d = self.dim(width)
         return (d, d) if self.qk_norm_over == "head" else (self.heads * d, self.kv * d)
@@ -84,6 +89,10 @@ class GroupedSpec(Spec):
     def score_flops(self, width: int, pairs: int) -> int:
         """q·k and weights·v over `pairs` (query, key) pairs."""
         return 4 * pairs * self.heads * self.dim(width)
+
+    def activations(self, width: int) -> int:
+        """Numbers per token that a training step keeps: q, k, v and what attention gives."""
+        return (2 * self.heads + 2 * self.kv) * self.dim(width)
 
     def build(self, width: int) -> Grouped:
         return Grouped(self, width)
@@ -136,6 +145,11 @@ class Grouped(nn.Module):
     def output(self, o: Tensor) -> Tensor:
         return self.o(o.transpose(1, 2).flatten(2))
 
+    def fuse(self) -> None:
+        """Queries, keys and values by one product, for inference."""
+        self.qkv = fuse_linears([self.q, self.k, self.v])
+        self.q = self.k = self.v = None
+
 
 def side_by_side(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     """(weight, bias or None) of the Linear whose output is that of the parts side by side."""
@@ -158,6 +172,3 @@ def fuse_linears(parts: Sequence[nn.Linear]) -> nn.Linear:
     fused.weight = nn.Parameter(weight.detach(), requires_grad=False)
     fused.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
     return fused
-
-
-Heads = GroupedSpec  # one choice so far; the latent (MLA) choice joins here as a discriminated union

@@ -92,6 +92,8 @@ def _stack(stack: nn.Module, prefix: str, init: Init, generator: torch.Generator
         gain = _residual_gain(stack, name)
         if isinstance(gain, DeepNorm) and (writes or ".v." in name or ".up" in name):
             p.mul_(gain.beta)
+        elif isinstance(gain, DeepNorm) and name.endswith(".kv_b.weight"):
+            stack.get_submodule(name.removesuffix(".kv_b.weight")).values().mul_(gain.beta)
 
 
 def _in_norm(stack: nn.Module, name: str) -> bool:

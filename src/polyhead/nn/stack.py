@@ -43,7 +43,7 @@ class StackSpec(Spec):
             raise ValueError(f"layout must use exactly the kinds in blocks: unknown {unknown}, unused {unused}")
         for name, block in self.blocks.items():
             for attention in (block.attention, *([block.cross] if block.cross else [])):
-                dim = attention.heads.dim(self.width)  # refuses heads that do not divide the width
+                dim = attention.heads.rotary_dim(self.width)  # refuses heads that do not divide the width
                 if isinstance(attention.position, RotarySpec):
                     check_rotary(attention.position, dim, name)
         kinds: dict[int, str] = {}
@@ -90,7 +90,7 @@ class StackSpec(Spec):
 
 def position_key(attention: AttentionSpec, width: int) -> tuple[Spec, int, int]:
     """What makes two layers share a position module."""
-    return attention.position, attention.heads.heads, attention.heads.dim(width)
+    return attention.position, attention.heads.heads, attention.heads.rotary_dim(width)
 
 
 class Stack(nn.Module):

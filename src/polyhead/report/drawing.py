@@ -94,12 +94,14 @@ def _norms(block: BlockSpec) -> tuple[str, str, str]:
 
 def _attention(attention: AttentionSpec, width: int) -> str:
     heads = attention.heads
+    told = fields(heads, skip=("heads", "kv_heads", "head_dim"))
     kv = "" if heads.kv == heads.heads else f" ({heads.kv} for keys and values)"
-    parts = [f"{heads.heads} heads × {heads.dim(width)}{kv}"]
+    latent = "" if heads.kind == "grouped" else f" ({heads.kind})"
+    parts = [f"{heads.heads} heads × {heads.dim(width)}{kv}{latent}"]
     parts.append(say(attention.pattern))
     if attention.position.kind != "none":
         parts.append(say(attention.position))
-    return ", ".join(parts + fields(heads, skip=("heads", "kv_heads", "head_dim")))
+    return ", ".join(parts + told)
 
 
 def _head(key: str, head: HeadSpec, spec: ModelSpec) -> Iterator[str]:
