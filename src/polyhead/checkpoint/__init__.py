@@ -3,6 +3,7 @@
 tensors.py  one safetensors file, checked before it is believed
 layout.py   one safetensors file, written
 source.py   a Hugging Face folder as files: config, tensors across shards, side files
+legacy.py   pickled weights, on request alone and in a process of its own
 folder_out.py  a Hugging Face folder, written: shards, index, config
 folder.py   a stranger's folder, read by plain names and within limits
 hub.py      owner/name -> folder

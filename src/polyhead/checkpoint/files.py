@@ -37,6 +37,11 @@ def shown(name: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
+def printable(text: str, limit: int = 300) -> str:
+    """Words of another program as they may be printed: in one line, without control characters, cut to `limit`."""
+    return "".join(mark if mark.isprintable() else "?" for mark in " ".join(text[: 4 * limit].split()))[:limit]
+
+
 def free_bytes(path: Path) -> int:
     """Bytes a user may still write on the disk that holds `path`, which need not exist yet."""
     path = path.absolute()

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from polyhead.checkpoint.files import parse_json, shown
+from polyhead.checkpoint.files import parse_json, printable, shown
 from polyhead.errors import CheckpointError
 
 MAX_JSON = 4_000_000  # bytes: the largest published configs name 21,000 labels twice, in 1.5 MB
@@ -151,7 +151,7 @@ def unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{_printable(path)} cannot be read.",
         expected="a readable file or folder",
-        received=(getattr(error, "strerror", None) or str(error))[:200],
+        received=printable(getattr(error, "strerror", None) or str(error)),
         change="check the path and its permissions; download or copy the folder again",
     )
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from polyhead.checkpoint.files import disk_errors, shown
+from polyhead.checkpoint.files import disk_errors, printable, shown
 from polyhead.errors import CheckpointError
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?"
@@ -96,8 +96,7 @@ def _with_weights(folder: Path, repo: str, unsafe_pickle: bool) -> Path:
 def _refusal(repo: str, revision: str | None, error: Exception) -> CheckpointError:
     from huggingface_hub import constants, errors
 
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    words: dict[str, Any] = {"received": "".join(mark if mark.isprintable() else "?" for mark in first)}
+    words: dict[str, Any] = {"received": printable(str(error)) or type(error).__name__}
     change = "check the name; a path must exist, and does not here"
     if isinstance(error, errors.GatedRepoError):
         message = f"{repo} is gated: its authors ask for your consent first."

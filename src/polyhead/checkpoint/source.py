@@ -8,7 +8,7 @@
     source.inner("2_Dense")                       the tensors of a sub-folder
 
 Weights are `model.safetensors`, or the shards that `model.safetensors.index.json` names. Every header is checked, and
-every shard must hold exactly the tensors that the index says.
+every shard must hold exactly the tensors that the index says. Pickled weights are read on request alone, by legacy.py.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ INDEX = f"{WEIGHTS}.index.json"
 MAX_INDEX = 25_000_000  # bytes; 91,000 tensors, the most of any published model so far, take 9 MB
 MAX_SHARDS = 5_000
 _SUFFIX = ".safetensors"
-_OTHERS = re.compile(r".*\.(bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|npz|pkl|tar|safetensors)|\.metadata|adapter_config\.json")
+_OTHERS = re.compile(r".*\.(bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|np[yz]|pkl|tar|safetensors)|\.metadata|adapter_config\.json")
 
 
 class Shard:
     """One safetensors file: its checked header now, one mapping of it when the first tensor is asked for."""
 
-    def __init__(self, path: Path, real: Path) -> None:
-        self.path, self._real, self._opened = path, real, None
+    def __init__(self, path: Path, real: Path, keep: Any = None) -> None:
+        self.path, self._real, self._opened, self._keep = path, real, None, keep
         try:
             with open_regular(real) as file:
                 self.header = check_header(path, file)
@@ -125,8 +125,8 @@ class Tensors(Mapping[str, Lazy]):
 class Source:
     """An opened folder: `folder` (safe access to its files), `config` (config.json), `tensors`."""
 
-    def __init__(self, folder: Folder, config: dict[str, Any], tensors: Tensors) -> None:
-        self.folder, self.config, self.tensors = folder, config, tensors
+    def __init__(self, folder: Folder, config: dict[str, Any], tensors: Tensors, unsafe_pickle: bool = False) -> None:
+        self.folder, self.config, self.tensors, self._unsafe_pickle = folder, config, tensors, unsafe_pickle
 
     @property
     def path(self) -> Path:
@@ -139,47 +139,63 @@ class Source:
 
     def inner(self, name: str) -> Tensors:
         """The tensors of the sub-folder `name` (a plain name), whose weights lie there as they would at the top."""
-        return find_tensors(self.folder, name)
+        return find_tensors(self.folder, name, self._unsafe_pickle)
 
 
-def open_source(folder: str | Path) -> Source:
+def open_source(folder: str | Path, unsafe_pickle: bool = False) -> Source:
     """Open a Hugging Face folder. No tensor's data is read, and nothing outside the folder.
 
+    unsafe_pickle: where there is no safetensors file, let a child process turn `pytorch_model.bin` into one, in a
+    temporary folder that lives as long as its tensors. A pickle is a program: say so for authors you trust alone.
     Raises CheckpointError naming the file and the field for everything that is not sound.
     """
     place = Folder(folder)
     config = place.object(CONFIG)
     if config is None:
         raise _no_file(place, "", CONFIG, f"a model's folder with {CONFIG}", "name the folder that holds it")
-    return Source(place, config, find_tensors(place))
+    return Source(place, config, find_tensors(place, "", unsafe_pickle), unsafe_pickle)
 
 
-def find_tensors(folder: Folder, inner: str = "") -> Tensors:
+def find_tensors(folder: Folder, inner: str = "", unsafe_pickle: bool = False) -> Tensors:
     """The tensors of a folder, or of its sub-folder `inner`. Every header is read and checked."""
-    start = f"{inner}/" if inner else ""
-    whole = folder.find(start + WEIGHTS)
-    if whole is not None:
-        return Tensors([Shard(folder.path / start / WEIGHTS, whole)])
-    index = folder.object(start + INDEX, MAX_INDEX)
-    if index is None:
+    found = _found(folder, inner)
+    if found is None and unsafe_pickle:
+        from polyhead.checkpoint.legacy import unpickled
+
+        temporary = unpickled(folder, inner)
+        if temporary is not None:
+            found = _found(Folder(temporary.name), "", temporary)
+    if found is None:
         raise _no_file(
             folder,
             inner,
             "the weights",
             f"{WEIGHTS}, or {INDEX} and the files it names",
-            "save the model as safetensors; `polyhead convert` does that for a pickled .bin, on request",
+            "save the model as safetensors; pickled weights of an author you trust can be converted: "
+            "`polyhead convert … --unsafe-pickle`",
         )
-    return _sharded(folder, start, folder.path / start / INDEX, index)
+    return found
 
 
-def _sharded(folder: Folder, start: str, path: Path, index: dict[str, Any]) -> Tensors:
+def _found(folder: Folder, inner: str, keep: Any = None) -> Tensors | None:
+    """The tensors in safetensors files; each shard keeps `keep` alive."""
+    start = f"{inner}/" if inner else ""
+    whole = folder.find(start + WEIGHTS)
+    if whole is not None:
+        return Tensors([Shard(folder.path / start / WEIGHTS, whole, keep)])
+    index = folder.object(start + INDEX, MAX_INDEX)
+    return None if index is None else _sharded(folder, start, index, keep)
+
+
+def _sharded(folder: Folder, start: str, index: dict[str, Any], keep: Any) -> Tensors:
+    path = folder.path / start / INDEX
     places = shard_names(path, index, _SUFFIX)
     shards = []
     for file in sorted(set(places.values())):
         real = folder.find(start + file)
         if real is None:
             raise bad(path, "weight_map", f"{shown(file)} in the folder", "no such file", "download what is missing")
-        shards.append(Shard(folder.path / start / file, real))
+        shards.append(Shard(folder.path / start / file, real, keep))
     tensors = Tensors(shards)
     for name in places.keys() | tensors.keys():
         there = tensors[name].file.name if name in tensors else "no file"
