@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import reprlib
 import secrets
 import shutil
@@ -242,8 +243,16 @@ def parse_json(data: bytes, what: str) -> Any:
     except RecursionError:
         reason = "nested too deeply"
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
-        reason = str(error)
+        reason = "a whole number has more than 4300 digits" if "digits" in str(error) else str(error)
+        if "number" in reason and (found := _BAD_NUMBER.search(data[:1_000_000])):
+            reason = f"{shown(found[1].decode('utf-8', 'replace'))}: {reason}"
     raise CheckpointError(f"{what} is not valid JSON.", expected="one JSON text in UTF-8", received=reason[:200])
+
+
+# A key whose value, or a number of whose list, is none of JSON's, or longer than Python reads.
+_BAD_NUMBER = re.compile(
+    rb'"([^"\\]{1,80})"\s*:\s*(?:\[[^]"{}]{0,1000}?)?-?(?:NaN|Infinity|\d{4300}|[\d.]{1,400}[eE]\+?\d*[1-9]\d\d\b)'
+)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from polyhead.errors import CheckpointError
 
 MAX_JSON = 4_000_000  # bytes: the largest published configs name 21,000 labels twice, in 1.5 MB
 MAX_DEPTH = 64  # lists and objects inside each other
-_MAX_MARKS = 2_000_000  # brackets, commas, quotes: what parsing may allocate
 
 
 class Folder:
@@ -72,8 +71,8 @@ class Folder:
         if data is None:
             return None
         path = self.path / name
-        if sum(data.count(mark) for mark in (b"{", b"[", b",", b'"')) > _MAX_MARKS:
-            raise bad(path, "its size", f"at most {_MAX_MARKS:,} brackets, commas and quotes", "more than that")
+        if sum(data.count(mark) for mark in (b"{", b"[", b",", b'"')) > limit // 10:  # what parsing may allocate
+            raise bad(path, "its size", f"at most {limit // 10:,} brackets, commas and quotes", "more than that")
         value = parse_json(data, str(path))
         if not isinstance(value, dict | list):
             raise bad(path, "its content", "a JSON object or list", type(value).__name__)
