@@ -12,7 +12,7 @@ import pytest
 import polyhead.families as families
 
 FOLDER = Path(families.__file__).parent
-LOGIC = {"__init__", "__main__", "document", "presets", "problems"}
+LOGIC = {"__init__", "__main__", "document", "exchange", "layouts", "presets", "problems", "scalings"}
 DATA = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LOGIC)
 
 
@@ -46,16 +46,28 @@ def test_every_value_is_asked_for_and_every_reference_has_one(name: str) -> None
     family = import_module(f"polyhead.families.{name}")
     known = {"recipe", "tokenizer", "training"}
     for preset, own in family.PRESETS.items():
-        recipe = family.RECIPES[own["recipe"]]
+        recipe = families.recipes()[own["recipe"]]
         asked = references(recipe) | references(own)
         assert set(own) - known <= asked, f"{preset} gives values that nobody asks for"
-        assert asked <= set(recipe["values"]) | set(own), f"{preset} leaves references open"
-    used = {own["recipe"] for own in family.PRESETS.values()}
-    assert used == set(family.RECIPES)
-    for recipe_name in used:
-        recipe = family.RECIPES[recipe_name]
+        assert references({k: v for k, v in recipe.items() if k != "hf"}) - {"n"} <= set(recipe["values"]) | set(own), f"{preset} leaves references open"
+    for recipe_name in family.RECIPES:
+        recipe = families.recipes()[recipe_name]
+        assert {"values", "spec", "tokenizer", "training"} <= set(recipe)
         members = [own for own in family.PRESETS.values() if own["recipe"] == recipe_name]
-        assert set(recipe["values"]) <= references(recipe) | references(members)
+        assert members or "hf" in recipe, f"nobody uses recipe {recipe_name}"
+        rows = [row[1] for row in recipe.get("hf", {}).get("config", []) if row[1] != "="]
+        assert set(rows) <= references(recipe), f"a row of {recipe_name} binds a value nobody asks for"
+        own_values = set(family.RECIPES[recipe_name].get("values", ()))
+        assert own_values <= references(recipe) | references(members) | {"tied"}, f"{recipe_name} has values nobody asks for"
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in families.recipes().items() if "hf" in recipe])
+def test_a_recipe_for_huggingface_is_whole(name: str) -> None:
+    hf = families.recipes()[name]["hf"]
+    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "inside"}
+    assert {"types", "classes", "heads", "config", "weights"} <= set(hf)
+    used = {head for heads in hf["classes"].values() for head in heads}
+    assert used <= set(hf["heads"]), "a class with an unknown head"
 
 
 def test_no_preset_or_recipe_hides_another() -> None:

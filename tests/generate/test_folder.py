@@ -119,20 +119,18 @@ def test_a_tokenizer_of_another_model_does_not_stay(folder: Path) -> None:
     assert load(folder).tokenizer is None
 
 
-@pytest.mark.parametrize("name", ["gpt2", "openai/gpt2", "runs/missing"])
-def test_what_is_not_there_is_not_looked_up(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["gpt2", "./openai/gpt2", "runs/a/missing"])
+def test_what_is_not_owner_and_name_is_not_looked_up(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="not a polyhead model") as error:
         load(name)
     assert "polyhead run or model folder" in error.value.expected
-    assert ("Hub" in error.value.received) == ("/" in name)
 
 
 def test_foreign_folders_are_refused_by_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(CheckpointError, match="lacks the weights"):
         load(tmp_path)
-    assert "Hugging Face" in error.value.received
     (tmp_path / "config.json").unlink()
     with pytest.raises(CheckpointError) as error:
         load(tmp_path)

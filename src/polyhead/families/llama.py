@@ -1,14 +1,13 @@
-"""LLaMA: LLaMA (Touvron et al. 2023, arXiv 2302.13971), Llama 2 (arXiv 2307.09288), Llama 3 (arXiv 2407.21783), and
-Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): pre-norm RMS, SwiGLU, rotary, no biases, an untied output matrix.
-
-Mistral's window of 4096 counts the token itself: 4095 others behind it. llama-nano is the same recipe at a CPU size.
+"""LLaMA: LLaMA (Touvron et al. 2023, arXiv 2302.13971), Llama 2 (arXiv 2307.09288), Llama 3 (arXiv 2407.21783):
+pre-norm RMS, SwiGLU, rotary, no biases, an untied output matrix. llama-nano is the same recipe at a CPU size.
 """
 
 RECIPES = {
     "llama": {
         "values": {
-            "family": "llama", "vocab": 32000, "context": 2048, "kv_heads": None, "theta": 10000.0,
-            "norm": {"kind": "rms", "eps": "$eps"}, "eps": 1e-5, "pattern": {"kind": "causal"}, "lr": 3e-4,
+            "vocab": 32000, "context": 2048, "kv_heads": None, "theta": 10000.0,
+            "norm": {"kind": "rms", "eps": "$eps"}, "eps": 1e-5, "pattern": {"kind": "causal"}, "lr": 3e-4, "head_dim": None, "act": "silu",
+            "bias": "", "ffn_bias": False, "tied": False, "position": {"kind": "rotary", "theta": "$theta"}, "labels": 2,
         },
         "spec": {
             "family": "$family", "context": "$context",
@@ -17,14 +16,13 @@ RECIPES = {
                 "embedding": {"vocab": "$vocab"},
                 "blocks": {"layer": {
                     "attention": {
-                        "heads": {"heads": "$heads", "kv_heads": "$kv_heads"}, "pattern": "$pattern",
-                        "position": {"kind": "rotary", "theta": "$theta"},
+                        "heads": {"heads": "$heads", "kv_heads": "$kv_heads", "head_dim": "$head_dim", "bias": "$bias"}, "pattern": "$pattern", "position": "$position",
                     },
-                    "ffn": {"kind": "gated", "act": "silu", "inner": "$inner"},
+                    "ffn": {"kind": "gated", "act": "$act", "inner": "$inner", "bias": "$ffn_bias"},
                     "norm": "$norm",
                 }},
             },
-            "heads": {"lm": {"task": "lm", "output": "$vocab"}},
+            "heads": {"lm": {"task": "lm", "output": "$vocab", "tied": "$tied"}},
             "init": {"kind": "normal", "std": 0.02, "residual": True},
         },
         "tokenizer": {"kind": "sentencepiece", "vocab_size": "$vocab"},
@@ -32,6 +30,30 @@ RECIPES = {
             "objective": "causal", "steps": 10000, "batch": 32,
             "optimizer": {"kind": "adamw", "lr": "$lr", "betas": [0.9, 0.95], "weight_decay": 0.1},
             "schedule": {"kind": "cosine", "warmup": 0.02, "final": 0.1},
+        },
+        "hf": {
+            "types": ["llama"], "prefixes": ["model."],
+            "classes": {"LlamaForCausalLM": ["lm"], "LlamaModel": [], "LlamaForSequenceClassification": ["classify"]},
+            "heads": {
+                "lm": {"task": "lm", "output": "$vocab", "tied": "$tied"},
+                "classify": {"task": "classify", "pool": "last", "output": "$labels"},
+            },
+            "config": [
+                ["vocab_size", "vocab", 32000], ["hidden_size", "width"], ["num_hidden_layers", "layers"], ["num_attention_heads", "heads"],
+                ["num_key_value_heads", "kv_heads", "$heads"], ["head_dim", "head_dim", ["@over", "$width", "$heads"]],
+                ["intermediate_size", "inner"], ["max_position_embeddings", "context", 2048], ["rms_norm_eps", "eps", 1e-6],
+                ["hidden_act", "act", {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}, "silu"],
+                ["attention_bias", "bias", {False: "", True: "qkvo"}, False], ["mlp_bias", "ffn_bias", False],
+                ["tie_word_embeddings", "tied", False], ["@rope", "position", {}], ["@labels", "labels"],
+            ],
+            "weights": [
+                ["~embed_tokens.weight", "decoder.embed.token"], ["~norm.*", "decoder.final_norm.*"],
+                ["~layers.{i}.self_attn.{q|k|v|o}_proj.*", "decoder.layers.{i}.attention.heads.{q|k|v|o}.*"],
+                ["~layers.{i}.mlp.{gate|up|down}_proj.*", "decoder.layers.{i}.ffn.{gate|up|down}.*"],
+                ["~layers.{i}.input_layernorm.*", "decoder.layers.{i}.join_attention.ins.0.*"],
+                ["~layers.{i}.post_attention_layernorm.*", "decoder.layers.{i}.join_ffn.ins.0.*"],
+                ["lm_head.weight", "heads.lm.weight"], ["score.weight", "heads.classify.weight"],
+            ],
         },
     },
 }  # fmt: skip
@@ -49,9 +71,5 @@ PRESETS = {
     "llama-3-8b": {
         "recipe": "llama", "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336, "context": 8192,
         "vocab": 128256, "theta": 500000.0, "tokenizer": {"kind": "byte_bpe"},
-    },
-    "mistral-7b": {
-        "recipe": "llama", "family": "mistral", "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336,
-        "context": 32768, "pattern": {"kind": "window", "back": 4095},
     },
 }  # fmt: skip

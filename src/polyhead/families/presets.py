@@ -1,28 +1,49 @@
 """The logic over the families' literals: a preset's name, or a file, becomes a validated ModelSpec.
 
 A family's file has RECIPES, nested data in which "$name" stands for a value, and PRESETS, which name a recipe and give
-the values. A value may hold references itself. There is no arithmetic and no condition: what differs is a value.
+the values. A value may hold references itself. What differs is a value; the only arithmetic is a list such as
+["@sqrt", "$width"] or ["@times", "$width", 4]. A recipe with a `base` says what it changes of that other recipe. Of a
+stack's block kinds those stay that its layout names; a kind "w{n}" stands for w8, w16, … with "$n" inside.
+
+The section `hf`, what Hugging Face folders of the family look like, is read by exchange.py and checkpoint/renaming.py.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..nn import ModelSpec
 from ..nn.pattern import causal_only
-from . import bert, falcon, gpt, llama, modern, t5, transformer
 from .document import SUFFIXES, read
 from .problems import check, nearest
 
 Objective = Literal["causal", "masked", "seq2seq"]
 
-_FAMILIES = (modern, gpt, llama, falcon, bert, t5, transformer)
-_RECIPES: dict[str, Any] = {name: recipe for family in _FAMILIES for name, recipe in family.RECIPES.items()}
-_PRESETS: dict[str, Any] = {name: values for family in _FAMILIES for name, values in family.PRESETS.items()}
+_FAMILIES = (
+    "modern",
+    "gpt",
+    "llama",
+    "mistral",
+    "falcon",
+    "bert",
+    "roberta",
+    "albert",
+    "distilbert",
+    "electra",
+    "t5",
+    "transformer",
+)
+_MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
+_PRESETS: dict[str, Any] = {name: values for family in _MODULES for name, values in family.PRESETS.items()}
+_UNPUBLISHED: dict[str, str] = {name: why for family in _MODULES for name, why in getattr(family, "UNPUBLISHED", {}).items()}
+_ROWS = ("config", "weights")  # lists of rows: a row with the same first entry replaces its base's
 _SECTIONS = ("tokenizer", "training")
 _TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
 
@@ -35,7 +56,7 @@ def presets() -> list[str]:
 @cache
 def preset(name: str) -> ModelSpec:
     """The frozen architecture of a preset. ConfigError, with the nearest names, if there is none of that name."""
-    return check(ModelSpec, _fill(*_recipe(name, "spec")), f"preset {name}")
+    return check(ModelSpec, fill(*_recipe(name, "spec")), f"preset {name}")
 
 
 def defaults(name_or_path: str | Path) -> dict[str, Any]:
@@ -47,7 +68,7 @@ def defaults(name_or_path: str | Path) -> dict[str, Any]:
     """
     if not _is_file(name_or_path):
         name = str(name_or_path)
-        return {section: _fill(*_recipe(name, section)) for section in _SECTIONS}
+        return {section: fill(*_recipe(name, section)) for section in _SECTIONS}
     data = read(name_or_path)
     spec = spec_from(data, str(name_or_path))
     if "preset" not in data:
@@ -141,26 +162,94 @@ def for_objective(spec: ModelSpec, objective: Objective) -> ModelSpec:
 # ---------------------------------------------------------------- below: how
 
 
+@cache
+def recipes() -> dict[str, Any]:
+    """Every recipe by name, bases filled in. Not to be changed."""
+    raw = {name: recipe for family in _MODULES for name, recipe in family.RECIPES.items()}
+
+    def whole(name: str) -> dict[str, Any]:
+        own = raw[name]
+        base = whole(own["base"]) if "base" in own else {}
+        family = {"values": {"family": name} | own.get("values", {})}
+        return _merged(base, {key: part for key, part in own.items() if key != "base"} | family)
+
+    return {name: whole(name) for name in raw}
+
+
+def _merged(base: Any, own: Any) -> Any:
+    """Mappings merge key by key, unless the new one states a `kind`; values of a recipe and everything else replace."""
+    if not isinstance(base, dict) or not isinstance(own, dict) or "kind" in own:
+        return own
+    out = dict(base)
+    for key, part in own.items():
+        if key in _ROWS and isinstance(base.get(key), list):
+            rows = {_row_name(row): row for row in base[key]} | {_row_name(row): row for row in part}
+            out[key] = [row for row in rows.values() if len(row) > 1]  # a row with its first entry alone takes it away
+        elif key in ("values", "heads", "classes", "when", "types", "blocks"):
+            out[key] = {**base.get(key, {}), **part} if isinstance(part, dict) and key in ("values", "heads") else part
+        else:
+            out[key] = _merged(base.get(key), part)
+    return out
+
+
+def _row_name(row: Any) -> str:
+    name = row[0] if isinstance(row[0], str) else row[0][0]
+    return f"{name} {row[1]}" if name.startswith("@") and len(row) > 1 else name
+
+
 def _recipe(name: str, section: str) -> tuple[Any, dict[str, Any]]:
     """(a section of the preset's recipe, with the preset's own entries of it, and the values for its references)"""
     if name not in _PRESETS:
         raise _no_preset(name)
     own = _PRESETS[name]
-    recipe = _RECIPES[own["recipe"]]
+    recipe = recipes()[own["recipe"]]
     return recipe[section] | own.get(section, {}), recipe["values"] | own
 
 
-def _fill(node: Any, values: dict[str, Any]) -> Any:
-    """A copy of the node with every text "$name" replaced by that value, which may hold references in turn."""
+COMPUTE: dict[str, Callable[..., Any]] = {
+    "@sqrt": lambda x: x**0.5,
+    "@rsqrt": lambda x: x**-0.5,
+    "@times": lambda x, y: x * y,
+    "@over": lambda x, y: x // y if isinstance(x, int) and isinstance(y, int) else x / y,
+    "@differ": lambda x, y, then, otherwise: then if x != y else otherwise,
+    "@swiglu": lambda x: (int(x * 2 / 3) + 7) // 8 * 8,  # two thirds, up to a multiple of 8 (DINOv2)
+}
+
+
+def fill(node: Any, values: dict[str, Any]) -> Any:
+    """A copy of the node with every text "$name" replaced by that value, which may hold references in turn, and every
+    ["@op", …] worked out."""
     if isinstance(node, str) and node.startswith("$"):
-        return _fill(values[node[1:]], values)
+        return fill(values[node[1:]], values)
     if isinstance(node, dict):
-        return {key: _fill(value, values) for key, value in node.items()}
-    return [_fill(value, values) for value in node] if isinstance(node, list) else node
+        return _filled_stack(node, values) if {"blocks", "layout"} <= node.keys() else {k: fill(v, values) for k, v in node.items()}
+    if isinstance(node, list):
+        parts = [fill(value, values) for value in node]
+        computed = bool(node) and isinstance(node[0], str) and node[0].startswith("@")
+        return COMPUTE[node[0]](*parts[1:]) if computed else parts
+    return node
+
+
+def _filled_stack(node: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """A stack keeps the kinds its layout names; "w{n}" makes w8 with n = 8."""
+    out = {key: fill(value, values) for key, value in node.items() if key != "blocks"}
+    kinds = node["blocks"]
+    while isinstance(kinds, str):
+        kinds = values[kinds[1:]]
+    out["blocks"] = {}
+    for name in dict.fromkeys(out["layout"] or ()):
+        if name in kinds:
+            out["blocks"][name] = fill(kinds[name], values)
+            continue
+        for pattern, kind in kinds.items():
+            match = re.fullmatch(re.escape(pattern).replace(r"\{n\}", r"(\d+)"), name)
+            if match and "{n}" in pattern:
+                out["blocks"][name] = fill(kind, values | {"n": int(match[1])})
+    return out
 
 
 def _no_preset(name: str) -> ConfigError:
-    why = next((reason for start, reason in gpt.UNPUBLISHED.items() if name.lower().startswith(start)), None)
+    why = next((reason for start, reason in _UNPUBLISHED.items() if name.lower().startswith(start)), None)
     if why is not None:
         return ConfigError(
             f"there is no preset {name}, because its architecture is unpublished: {why}",

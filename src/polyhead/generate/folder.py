@@ -1,12 +1,11 @@
-"""A model's folder, in and out: spec.json, model.safetensors, tokenizer.json, meta.json; and the newest checkpoint of a
-run's folder, which holds the same but for the weights.
+"""A model's folder, in and out. Ours: spec.json, model.safetensors, tokenizer.json, meta.json; or the newest checkpoint of
+a run's folder, which holds the same but for the weights. Hugging Face's: config.json and the rest (checkpoint/huggingface).
 
 Nothing of a folder is believed before it is checked: sizes before allocation, names and shapes before copying.
 """
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,20 +14,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ..checkpoint import latest, read_tensors, write_json, write_tensors, write_text
+from ..checkpoint import Source, latest, open_source, read_tensors, write_hf, write_json, write_tensors, write_text
 from ..checkpoint.files import parse_json
+from ..checkpoint.huggingface import as_huggingface, read_network
 from ..errors import CheckpointError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
 
 SPEC, WEIGHTS, TOKENIZER, META = "spec.json", "model.safetensors", "tokenizer.json", "meta.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json")
 CHECKPOINTS = "checkpoints"
 META_VERSION = 1  # of meta.json: what its keys mean
 _MAX_JSON = 10_000_000  # bytes
 _MAX_LAYERS = 10_000  # per stack: validation itself walks over the layers
 _VERSION: int = ModelSpec.model_fields["version"].default
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class Parts(NamedTuple):
@@ -42,6 +42,27 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
     state = net.state_dict(keep_vars=True)
     first = {id(tensor): name for name, tensor in reversed(state.items())}
     return {name: state[name].detach() for name in state if first[id(state[name])] == name}
+
+
+def write_huggingface(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
+    """Write a folder that transformers opens: config.json, weights under its family's names, generation_config.json,
+    the tokenizer's files, and meta.json, which only polyhead reads. Raises ConfigError naming what the family's format
+    cannot express, CheckpointError, DiskError."""
+    kept = meta.get("huggingface", {})
+    config, tensors = as_huggingface(net, kept.get("config"))
+    config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
+    generation = kept.get("generation")
+    extra = {META: {**{k: v for k, v in meta.items() if k != "huggingface"}, "format": META_VERSION}}
+    extra |= {} if generation is None else {GENERATION: generation}
+    write_hf(folder, config, tensors, extra_json=extra, also=None if tokenizer is None else lambda stage: tokenizer.save(stage))
+
+
+def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, int]:
+    """The ids a config.json names: of the tokenizer, else of meta."""
+    ids = {f"{role}_token_id": getattr(tokenizer, role, None) for role in ("bos", "eos", "pad")}
+    ids["eos_token_id"] = ids["eos_token_id"] if ids["eos_token_id"] is not None else meta.get("eos")
+    ids["decoder_start_token_id"] = meta.get("start")
+    return {key: number for key, number in ids.items() if number is not None}
 
 
 def write_folder(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
@@ -61,6 +82,8 @@ def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.d
 
     Raises CheckpointError for what is missing, damaged, foreign or newer; warns of damaged checkpoints passed over.
     """
+    if not (folder / SPEC).exists() and (folder / CONFIG).exists():
+        return _read_huggingface(open_source(folder), device, dtype)
     _check_kind(folder)
     spec = read_spec(folder / SPEC)
     meta = read_json(folder / META) if (folder / META).exists() else {}
@@ -73,22 +96,51 @@ def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.d
     return Parts(net, tokenizer, meta)
 
 
+def _read_huggingface(source: Source, device: torch.device | str, dtype: torch.dtype | None) -> Parts:
+    net, _ = read_network(source, device, dtype)
+    meta = source.folder.object(META) or {}
+    _refuse_newer(source.path / META, meta.get("format"), META_VERSION)
+    generation = source.folder.object(GENERATION)
+    meta = _facts(net.spec, source.config, generation or {}) | meta
+    meta["huggingface"] = {"config": source.config} | ({} if generation is None else {"generation": generation})
+    return Parts(net, _tokenizer(source), meta)
+
+
+def _facts(spec: ModelSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
+    """What generation needs to know, from generation_config.json, else config.json: ends and starts of a text."""
+    told = {key: generation.get(key, config.get(key)) for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id")}
+    start = told["decoder_start_token_id"] if spec.encoder is not None else told["bos_token_id"]
+    shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
+    vocab = min(stack.embedding.vocab or 0 for stack in spec.stacks.values())
+    facts = {"eos": _known(told["eos_token_id"], vocab, "eos_token_id"), "start": _known(start, vocab, "the start token's id")}
+    return {"objective": shape} | {key: value for key, value in facts.items() if value is not None}
+
+
+def _known(ids: Any, vocab: int, key: str) -> int | list[int] | None:
+    """An id, or ids, of the vocabulary; others, which classes' defaults put into configs of small models, are warned of."""
+    several = ids if isinstance(ids, list) else [] if ids is None else [ids]
+    kept = [i for i in several if type(i) is int and 0 <= i < vocab]
+    if len(kept) < len(several):
+        warnings.warn(f"config.json: {key} {str(ids)[:60]} is not in the vocabulary of {vocab}: it is left out", stacklevel=6)
+    return None if not kept else kept[0] if len(kept) == 1 else kept
+
+
+def _tokenizer(source: Source) -> Tokenizer | None:
+    return Tokenizer.load(source.path) if source.folder.find(TOKENIZER) is not None else None
+
+
 def _check_kind(folder: Path) -> None:
     if (folder / SPEC).is_file():
         return
     if not folder.exists():
         received = "nothing of that name here"
-        if _HUB_NAME.fullmatch(folder.as_posix()):
-            received += "; names of the Hub are not supported"
     elif not folder.is_dir():
         received = "a file"
-    elif (folder / "config.json").exists():
-        received = "a Hugging Face folder (config.json), which is not supported"
     else:
         received = f"a folder without {SPEC}"
     raise CheckpointError(
         f"{folder} is not a polyhead model",
-        expected=f"a polyhead run or model folder: {SPEC} with {CHECKPOINTS}/ or {WEIGHTS}",
+        expected=f"a polyhead run or model folder ({SPEC} with {CHECKPOINTS}/ or {WEIGHTS}), a Hugging Face folder ({CONFIG}), or owner/name on the Hub",
         received=received,
         change="name the folder that `polyhead train … -o FOLDER` or `model.save(FOLDER)` wrote",
     )

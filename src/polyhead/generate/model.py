@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoint import resolve
 from ..errors import ConfigError, UserError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
 from .beam import Beam, beam_search
 from .engine import Engine, batch, check_room, evaluating
-from .folder import read_folder, write_folder
+from .folder import read_folder, write_folder, write_huggingface
 from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
 from .sample import Sampling
@@ -264,19 +265,35 @@ class Model:
                 done = end
         return torch.cat(found)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write spec.json, model.safetensors, tokenizer.json and meta.json, which `load` reads. Raises DiskError."""
-        folder = Path(folder)
-        write_folder(folder, self.net, self.tokenizer, {**self.meta, "objective": self.objective})
+    def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
+        """Write a folder that `load` reads, each file atomically.
+
+        to "hf": one that transformers opens too; "native": polyhead's own (spec.json), which holds any architecture;
+        "auto": hf where a published family has this architecture, else native. Raises ConfigError, with "hf", naming what
+        the family's format cannot express; DiskError.
+        """
+        if to not in ("auto", "hf", "native"):
+            raise ConfigError("there is no such format", expected="auto | hf | native", received=repr(to))
+        folder, meta = Path(folder), {**self.meta, "objective": self.objective}
+        if to != "native":
+            try:
+                write_huggingface(folder, self.net, self.tokenizer, meta)
+                return folder
+            except ConfigError:
+                if to == "hf":
+                    raise
+        write_folder(folder, self.net, self.tokenizer, meta)
         return folder
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Model:
-    """The model of a run's folder (its newest whole checkpoint) or of a folder that `Model.save` wrote.
+    """The model of a run's folder (its newest whole checkpoint), of a folder that `Model.save` wrote, of a Hugging Face
+    folder, or of owner/name on the Hub (a path is never looked up there; HF_HUB_OFFLINE is honoured).
 
-    dtype None: as stored. Raises CheckpointError for anything missing, damaged, foreign or newer.
+    dtype None: as stored. A Hugging Face model's weights stay mapped from their files on a CPU in that dtype. Raises
+    CheckpointError for anything missing, damaged, foreign or newer, ConfigError for a config.json that cannot be read.
     """
-    net, tokenizer, meta = read_folder(Path(path), device, dtype)
+    net, tokenizer, meta = read_folder(resolve(path), device, dtype)
     return Model(net, tokenizer, str(meta.pop("objective", "causal")), meta)
 
 

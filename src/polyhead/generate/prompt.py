@@ -35,7 +35,11 @@ class Reader:
                 received=str(tokenizer.vocab_size),
                 change="use the tokenizer that the model was trained with, or build the model with a larger vocabulary",
             )
-        self.eos = self._special("eos", meta.get("eos"), tokenizer.eos if tokenizer is not None else None)
+        told = meta.get("eos")
+        several = told if isinstance(told, list) else [told]  # Llama 3 ends a text with any of three
+        ends = [self._special("eos", one) for one in several if one is not None]
+        self.eos = ends[0] if ends else self._special("eos", tokenizer.eos if tokenizer is not None else None)
+        self.ends = frozenset(ends if ends else [] if self.eos is None else [self.eos])
         own = []
         if tokenizer is not None:  # without a bos, a target starts from the pad and a packed text after an eos
             own = [tokenizer.bos, tokenizer.pad if spec.encoder is not None else None]
@@ -59,10 +63,6 @@ class Reader:
         if number is not None and (type(number) is not int or not 0 <= number < self._vocab):
             raise ConfigError(f'meta "{name}"', expected=f"an id below {self._vocab}", received=repr(number)[:100])
         return number
-
-    @property
-    def ends(self) -> frozenset[int]:
-        return frozenset() if self.eos is None else frozenset((self.eos,))
 
     def prompts(self, prompt: str | Sequence[str] | None, ids: Any) -> Prompts:
         """Read prompt or ids; neither means one empty text."""

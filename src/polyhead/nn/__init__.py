@@ -1,12 +1,11 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
-position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
+position, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
 
 from .at import At
 from .attend import Backend
 from .attention import AttentionSpec
 from .block import BlockSpec, DropoutSpec
 from .cache import Cache
-from .content import DisentangledSpec, ShawSpec
 from .embedding import EmbeddingSpec
 from .ffn import GatedSpec, PlainSpec
 from .head import HeadSpec
@@ -39,7 +38,6 @@ __all__ = [
     "Counts",
     "Cycle",
     "DeepNorm",
-    "DisentangledSpec",
     "Document",
     "DropoutSpec",
     "DyTSpec",
@@ -67,7 +65,6 @@ __all__ = [
     "ReZero",
     "ResidualSpec",
     "RotarySpec",
-    "ShawSpec",
     "SinusoidalSpec",
     "Spec",
     "StackSpec",

@@ -1,0 +1,158 @@
+"""A Hugging Face folder ↔ a network: config.json through families/exchange.py, weights through renaming.py.
+
+    net, config = read_network(source)          mapped weights on modules built without memory: no second copy
+    config, tensors = as_huggingface(net, …)    what write_hf takes
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..families import exchange, recipes
+from ..nn import HeadSpec, ModelSpec, Transformer
+from .layout import Later
+from .renaming import assemble, disassemble, expand, find_prefix, spelled
+from .source import Source
+
+SIZES = ("vocab_size", "hidden_size", "n_embd", "d_model", "dim", "num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "intermediate_size")
+
+
+def read_network(
+    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, heads: Mapping[str, HeadSpec] | None = None
+) -> tuple[Transformer, exchange.Reading]:
+    """The network of an opened folder, in evaluation mode, and how its config was read.
+
+    dtype None: the one most weights have. heads: in place of those its class names (sentence embeddings). On the CPU
+    and in the stored dtype the weights stay mapped from the file: nothing is read until it is touched, and writing to
+    them, as training does, never reaches the file. Raises ConfigError, CheckpointError.
+    """
+    where = f"{source.path / 'config.json'}"
+    reading = exchange.read_config(source.config, where)
+    reading = _as_stored(source, reading, where)
+    if heads is not None:
+        reading = reading._replace(spec=reading.spec.model_copy(update={"heads": dict(heads)}))
+    _check_size(reading.spec, source, where)
+    with torch.device("meta"):
+        net = reading.spec.build(seed=None)
+    rows, drop = _tables(reading)
+    names = list(source.tensors)
+    places = shared_once(net)
+    steps = expand(rows, reading.spec, places, find_prefix(recipes()[reading.recipe]["hf"].get("prefixes", []), rows, names))
+    ignored = [*drop, *_redundant(reading, source)]
+    dtype = dtype or _main_dtype(source)
+    found = assemble(steps, places, reading.spec, names, lambda n: source.tensors[n].get(), ignored, str(source.path))
+    _assign(net, found, device, dtype)
+    return net.eval(), reading
+
+
+def _tables(reading: exchange.Reading) -> tuple[list[Any], list[str]]:
+    hf = recipes()[reading.recipe]["hf"]
+    return hf["weights"], list(hf.get("drop", []))
+
+
+def _as_stored(source: Source, reading: exchange.Reading, where: str) -> exchange.Reading:
+    """The reading, told what only the weights know: an output matrix of its own, a pooler that was left out."""
+    spec, kept = reading.spec, list(reading.spec.heads)
+    for name, head in spec.heads.items():
+        own = _in_file(reading, f"heads.{name}.weight", source)
+        if head.tied and own and not _equals_table(source, reading, own[0]):
+            return exchange.read_config(source.config, where, untie=True)
+        if head.task == "pool" and not _in_file(reading, f"heads.{name}.dense.weight", source):
+            kept.remove(name)
+    return reading if kept == list(spec.heads) else exchange.read_config(source.config, where, heads=kept)
+
+
+def _in_file(reading: exchange.Reading, ours: str, source: Source) -> list[str]:
+    """Their names for one of ours that are in the file."""
+    theirs = [t for t, mine, _ in spelled(_tables(reading)[0]) if ours in mine]
+    prefixes = ("", *recipes()[reading.recipe]["hf"].get("prefixes", []))
+    return [t.replace("~", p) for t in theirs for p in prefixes if t.replace("~", p) in source.tensors]
+
+
+def _equals_table(source: Source, reading: exchange.Reading, theirs: str) -> bool:
+    stacks = ("decoder", "encoder") if reading.spec.decoder is not None else ("encoder",)
+    tables = [t for stack in stacks for t in _in_file(reading, f"{stack}.embed.token", source)]
+    a, b = source.tensors[theirs], source.tensors[tables[0]] if tables else None
+    return b is not None and a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a.get(), b.get()))
+
+
+def _redundant(reading: exchange.Reading, source: Source) -> list[str]:
+    """Copies of the table under the output matrix's name: the tie says it."""
+    tied = [name for name, head in reading.spec.heads.items() if head.tied]
+    return [t for name in tied for t in _in_file(reading, f"heads.{name}.weight", source)]
+
+
+def _check_size(spec: ModelSpec, source: Source, where: str) -> None:
+    """Before anything is built: a config may claim any size, a file has one."""
+    needed = sum(n for part, n in spec.params().parts.items() if not part.startswith("heads."))
+    there = sum(math.prod(lazy.shape) for lazy in source.tensors.values())
+    if needed > there:
+        told = {key: source.config[key] for key in SIZES if key in source.config}
+        raise CheckpointError(
+            f"{where} describes more than the weights hold: " + ", ".join(f"{k} {v}" for k, v in told.items()),
+            expected=f"at most {there:,} parameters, as in {source.files[0].name}", received=f"{needed:,}",
+            change="the weights and config.json are not of one model",
+        )  # fmt: skip
+
+
+def _main_dtype(source: Source) -> torch.dtype:
+    sizes: Counter[torch.dtype] = Counter()
+    for lazy in source.tensors.values():
+        if lazy.dtype.is_floating_point:
+            sizes[lazy.dtype] += math.prod(lazy.shape)
+    return sizes.most_common(1)[0][0] if sizes else torch.float32
+
+
+def shared_once(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; one that has two names under its first."""
+    state = net.state_dict(keep_vars=True)
+    first = {id(tensor): name for name, tensor in reversed(state.items())}
+    return {name: state[name].detach() for name in state if first[id(state[name])] == name}
+
+
+def _assign(net: Transformer, found: Iterator[tuple[str, Tensor]], device: torch.device | str, dtype: torch.dtype) -> None:
+    """Put each tensor in its place, on every module that shares it. Buffers keep their dtype."""
+    owners: dict[int, list[tuple[nn.Module, str]]] = {}
+    for module in net.modules():
+        for key, p in (*module._parameters.items(), *module._buffers.items()):
+            if p is not None:
+                owners.setdefault(id(p), []).append((module, key))
+    named = dict(net.named_parameters()) | dict(net.named_buffers())
+    for name, tensor in found:
+        old = named[name]
+        kept = old.dtype if not isinstance(old, nn.Parameter) or not tensor.is_floating_point() else dtype
+        tensor = tensor.to(device=device, dtype=kept)
+        new = nn.Parameter(tensor) if isinstance(old, nn.Parameter) else tensor
+        for module, key in owners[id(old)]:
+            table = module._parameters if key in module._parameters else module._buffers
+            table[key] = new
+
+
+# ---------------------------------------------------------------- out
+
+
+def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Tensor | Later]]:
+    """(config.json, their names with tensors) of a network its family can express: what write_hf takes.
+
+    source_config: the config it was read from, whose other keys are kept. Tensors that differ from ours are made when
+    they are written, one at a time. ConfigError
+    names the option that the format cannot hold.
+    """
+    config, reading = exchange.write_config(net.spec, source_config)
+    hf = recipes()[reading.recipe]["hf"]
+    bare = not hf["classes"][reading.architecture] or "bare" in hf and reading.architecture in hf["bare"]
+    prefix = "" if bare else next(iter(hf.get("prefixes", [])), "")
+    ours = shared_once(net)
+    dtypes = Counter(t.dtype for t in ours.values() if t.is_floating_point())
+    config["torch_dtype"] = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
+    steps = expand(hf["weights"], net.spec, ours, prefix)
+    return config, disassemble(steps, ours, net.spec)
+
+

@@ -1,0 +1,508 @@
+"""A Hugging Face config.json ↔ a ModelSpec. The one place that applies the families' `hf` sections; no family is named here.
+
+A recipe's `hf` section is data:
+    types     the model_type values it answers to           when     config facts that choose it among recipes of one type
+    classes   architecture → the heads it has, first = default          heads    name → head, as the spec writes it
+    config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
+
+Config rows, read top to bottom:
+    (key, value)                     as it is, required           (key, value, default)        absent or null → default
+    (key, value, {theirs: ours}, d)  one of these                 (key, value, "@op", d)       through a number's op;
+                                                                  d {"absent": x}: null stays null
+    (key, "=", [allowed, …])         anything else is refused     ("@op", value, {…})          several keys at once
+`key` may be a list of spellings, the first is written. Defaults and choices may hold "$references".
+
+Writing runs the rows backwards over the values that the spec's template binds, and then reads the result again: what does
+not come back equal cannot be expressed, and is refused by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ..errors import ConfigError
+from ..nn import ModelSpec
+from .layouts import LAYOUTS
+from .presets import fill, recipes
+from .problems import nearest
+from .scalings import rope_read, rope_write
+
+Config = dict[str, Any]
+Values = dict[str, Any]
+
+# What trains a model but does not change its function; no published format has all of it.
+FREE = ("version", "family", "init", "dropout", "stochastic_depth", "balance", "start")
+STATES = {"states": {"task": "embed"}}  # the head of a bare model: its hidden states
+_LARGEST = 2**31  # no size in a config may reach it
+_MISSING = object()
+
+
+class Reading(NamedTuple):
+    """What a config.json says. recipe: the name of the recipe that read it; values: what its rows bound."""
+
+    spec: ModelSpec
+    recipe: str
+    architecture: str
+    values: Values
+
+
+def read_config(config: Config, source: str = "config.json", *, untie: bool = False, heads: list[str] | None = None) -> Reading:
+    """The architecture of a config.json. untie: an output matrix of its own whatever the config says (the file has one).
+    heads: only these of its class. ConfigError names the key."""
+    name = find_recipe(config, source)
+    recipe = recipes()[name]
+    architecture = _architecture(config, recipe, source)
+    values = read_values(config, recipe, source)
+    if untie:
+        values["tied"] = False
+    wanted = recipe["hf"]["classes"][architecture] if heads is None else heads
+    out = {head: recipe["hf"]["heads"][head] for head in wanted} or STATES
+    template = recipe["spec"] | {"heads": out, "family": name}
+    return Reading(_validated(template, values, recipe, source), name, architecture, values)
+
+
+def find_recipe(config: Config, source: str = "config.json") -> str:
+    """The recipe that answers to a config's model_type and facts. ConfigError: unknown, with the nearest known ones."""
+    kind = config.get("model_type")
+    known = {t: n for n, r in recipes().items() if "hf" in r for t in r["hf"]["types"]}
+    if not isinstance(kind, str):
+        expected = "one of " + ", ".join(sorted(known))
+        raise ConfigError(f"{source}: model_type is not a text", expected=expected, received=_shown(kind), change="is this a model's folder?")
+    fits = [n for n, r in recipes().items() if "hf" in r and kind in r["hf"]["types"]]
+    for name in fits:
+        when = recipes()[name]["hf"].get("when", {})
+        if all(config.get(key) in allowed for key, allowed in when.items()):
+            return name
+    if fits:
+        told = {key: config.get(key) for name in fits for key in recipes()[name]["hf"].get("when", {})}
+        raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(fits)}", received=_shown(told))
+    near = nearest(kind.lower(), known, 3)
+    raise ConfigError(
+        f"{source}: model_type {kind!r} is not one polyhead reads",
+        expected="one of " + ", ".join(sorted(known)),
+        received=kind,
+        change=f"the nearest by name: {', '.join(near)}" if near else "load a model of a known family",
+    )
+
+
+def _architecture(config: Config, recipe: Config, source: str) -> str:
+    classes, given = recipe["hf"]["classes"], config.get("architectures")
+    if given in (None, []):
+        return next(iter(classes))
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"{source}: architectures is not a list of names", expected="a list of texts", received=_shown(given))
+    if given[0] in classes:
+        return given[0]
+    near = nearest(given[0], classes)
+    raise ConfigError(
+        f"{source}: architectures: {given[0]} is not a class polyhead reads",
+        expected="one of " + ", ".join(classes), received=given[0],
+        change=f"write {near[0]} if that is its head" if near else "export it from one of these",
+    )  # fmt: skip
+
+
+def read_values(config: Config, recipe: Config, source: str) -> Values:
+    """The recipe's values with those that the config's rows bind."""
+    values: Values = dict(recipe["values"])
+    rows = sorted(recipe["hf"]["config"], key=lambda row: str(row[0]).startswith("@"))  # these look at what the others bound
+    for key, name, *rest in rows:
+        if isinstance(key, str) and key.startswith("@"):
+            values[name] = OPS[key].read(config, values, rest[0] if rest else {}, source)
+            continue
+        found = next((config[k] for k in _spellings(key) if config.get(k) is not None), None)
+        if name == "=":
+            if found is not None and not any(_same(found, allowed) for allowed in rest[0]):
+                raise _refused(source, _spellings(key)[0], rest[0], found)
+        elif rest and isinstance(rest[0], dict):
+            values[name] = _choose(rest[0], found, rest[1] if len(rest) > 1 else _MISSING, _spellings(key)[0], source)
+        elif rest and isinstance(rest[0], str) and rest[0].startswith("@"):
+            default = rest[1] if len(rest) > 1 else None
+            if isinstance(default, dict):  # null is a value of its own, and this the one of an absent key
+                default = None if any(k in config for k in _spellings(key)) else default["absent"]
+            found = fill(default, values) if found is None else found
+            values[name] = NUMBERS[rest[0]].read(_number(found, _spellings(key)[0], source))
+        else:
+            if found is None and not rest:
+                raise ConfigError(f"{source}: {_spellings(key)[0]} is missing", expected="a value", received="nothing")
+            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source)
+    return values
+
+
+def _spellings(key: str | list[str]) -> list[str]:
+    return [key] if isinstance(key, str) else key
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+def _choose(choices: Config, found: Any, default: Any, key: str, source: str) -> Any:
+    if found is None:
+        if None in choices:
+            return choices[None]
+        if default is _MISSING:
+            raise ConfigError(f"{source}: {key} is missing", expected=_listed(choices), received="nothing")
+        found = default
+    for theirs, ours in choices.items():
+        if _same(theirs, found):
+            return ours
+    raise _refused(source, key, list(choices), found)
+
+
+def _refused(source: str, key: str, allowed: list[Any], found: Any) -> ConfigError:
+    near = nearest(found, [a for a in allowed if isinstance(a, str)]) if isinstance(found, str) else []
+    change = f"did it mean {near[0]}?" if near else "a model with this setting cannot be loaded"
+    return ConfigError(f"{source}: {key} is not one polyhead reads", expected=_listed(allowed), received=_shown(found), change=change)
+
+
+def _listed(choices: Any) -> str:
+    return " | ".join(_shown(choice) for choice in choices)
+
+
+def _shown(value: Any) -> str:
+    text = {True: "true", False: "false", None: "null"}.get(value, repr(value)) if isinstance(value, bool | None) else repr(value)
+    return text if len(text) <= 100 else text[:97] + "…"
+
+
+def _checked(found: Any, key: str, source: str) -> Any:
+    """A plain value of a sane size: sizes become allocations."""
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return _number(found, key, source)
+    if isinstance(found, str | list) and len(found) > 10_000:
+        raise ConfigError(f"{source}: {key} is too long", expected="at most 10,000 entries", received=str(len(found)))
+    return found
+
+
+def _number(found: Any, key: str, source: str) -> Any:
+    fine = found is None or isinstance(found, int | float) and not isinstance(found, bool)
+    if not fine or found is not None and not (math.isfinite(found) and abs(found) < _LARGEST):
+        raise ConfigError(f"{source}: {key} is not possible", expected="a finite number below 2**31", received=_shown(found), change=f"correct {key}")
+    return found
+
+
+def _validated(template: Config, values: Values, recipe: Config, source: str) -> ModelSpec:
+    """The filled template as a spec; pydantic's complaint is told in the config's own keys."""
+    try:
+        return ModelSpec.model_validate(fill(template, values))
+    except (ArithmeticError, TypeError, KeyError) as error:  # computed values of texts, zeros and nulls
+        keys = {name: _spellings(key)[0] for key, name, *_ in recipe["hf"]["config"]}
+        wrong = [keys.get(n, n) for n in keys if n in values and not isinstance(values[n], int | float | dict | list | str)] or list(keys.values())
+        raise ConfigError(f"{source} does not describe a model: {', '.join(wrong[:4])}", expected="numbers above 0", received=str(error)) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = _blame(template, first["loc"], values, recipe)
+        message = first["msg"].removeprefix("Value error, ")
+        place = f"{source}: {key} is not possible" if key else f"{source} does not describe a model"
+        raise ConfigError(place, expected=message, received=_shown(first["input"]) if key else None, change=f"correct {key or 'it'}") from None
+
+
+def _blame(template: Any, loc: tuple[Any, ...], values: Values, recipe: Config) -> str | None:
+    """The config key behind a place in the spec: the last reference on the way there that a row binds."""
+    keys = {name: key if isinstance(key, str) else key[0] for key, name, *_ in recipe["hf"]["config"]}
+    node, found = template, None
+    for part in (*loc, None):
+        while isinstance(node, str) and node.startswith("$"):
+            found = keys.get(node[1:], found)
+            node = values.get(node[1:])
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+    return None if found is None else found.removeprefix("@")
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_config(spec: ModelSpec, source: Config | None = None) -> tuple[Config, Reading]:
+    """(a config.json that reads back as this spec, that reading). source: the config it was read from, whose other keys
+    are kept. ConfigError names what the family's format cannot express."""
+    names = [n for n, r in recipes().items() if "hf" in r]
+    first = [n for n in names if n == spec.family] or [n for n in names if recipes()[n]["spec"].get("family") == spec.family]
+    tried: list[tuple[int, str, ConfigError]] = []
+    for name in dict.fromkeys([*first, *names]):
+        try:
+            return _write(spec, name, source)
+        except ConfigError as error:
+            tried.append((len(tried), name, error))
+            if name in first[-1:]:
+                break
+    if first:
+        raise tried[-1][2]
+    raise ConfigError(
+        "no published family has this architecture",
+        expected="one of " + ", ".join(names),
+        received=f"family {spec.family or 'unnamed'}: " + tried[0][2].message if tried else "none",
+        change="save it in polyhead's own format (--to native), or train it from a family's preset",
+    )
+
+
+def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, Reading]:
+    recipe = recipes()[name]
+    hf = recipe["hf"]
+    architecture = _class_of(spec, hf, name)
+    bound = _bind(spec, recipe)
+    config: Config = {}
+    for key, value, *rest in hf["config"]:
+        config |= _written(key, value, rest, bound, recipe["values"])
+    config = {**_spelled_old(source or {}), **config, "model_type": hf["types"][0], "architectures": [architecture]}
+    if source is not None and source.get("model_type") in hf["types"]:
+        config["model_type"] = source["model_type"]
+    try:
+        reading = read_config(config, f"the {name} format")
+    except ConfigError as error:
+        raise ConfigError(f"the {name} format cannot hold this model: {error.message}", expected=error.expected, received=error.received) from None
+    _compare(resolved(reading.spec), resolved(spec), name)
+    return config, reading
+
+
+def _class_of(spec: ModelSpec, hf: Config, name: str) -> str:
+    wanted = set() if set(spec.heads) == set(STATES) else set(spec.heads)
+    for architecture, heads in hf["classes"].items():
+        if set(heads) == wanted:
+            return architecture
+    raise ConfigError(
+        f"the {name} format has no class with the heads {', '.join(spec.heads)}",
+        expected=" | ".join(f"{c}: {', '.join(h) or 'hidden states'}" for c, h in hf["classes"].items()),
+        received=", ".join(spec.heads),
+        change="keep only the heads of one class",
+    )
+
+
+def _written(key: Any, name: str, rest: list[Any], bound: Values, defaults: Values) -> Config:
+    """The config entries of one row for bound values; none where the value is not in this spec."""
+    if isinstance(key, str) and key.startswith("@"):
+        return OPS[key].write(bound, defaults, name, rest[0] if rest else {})
+    key = _spellings(key)[0]
+    if name == "=":
+        return {} if rest[0][0] is None else {key: rest[0][0]}
+    if name not in bound:
+        return {}
+    value, known = bound[name], {**defaults, **bound}
+    if rest and isinstance(rest[0], dict):
+        for theirs, ours in sorted(rest[0].items(), key=lambda item: -_size(item[1])):
+            trial = dict(bound)
+            if unify(ours, value, trial, defaults, set()) == 0:
+                bound |= trial
+                return {key: theirs}
+        return {}
+    if rest and isinstance(rest[0], str) and rest[0].startswith("@"):
+        return {key: NUMBERS[rest[0]].write(value)}
+    return {key: fill(rest[0], known) if value is None and rest else value}
+
+
+def _size(node: Any) -> int:
+    """Leaves of a choice: the more it says, the sooner it is tried."""
+    return sum(map(_size, node.values())) if isinstance(node, dict) else 1
+
+
+def _spelled_old(config: Config) -> Config:
+    """The spelling that every version of transformers since 4.40 reads: no `rope_parameters`, no `dtype`."""
+    out = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "transformers_version", "auto_map")}
+    if isinstance(config.get("dtype"), str):
+        out["torch_dtype"] = config["dtype"]
+    return {k: v for k, v in out.items() if not k.startswith("_")}
+
+
+def _bind(spec: ModelSpec, recipe: Config) -> Values:
+    """The values behind a spec, by laying it over the recipe's template."""
+    bound: Values = {}
+    rows = {name for _, name, *_ in recipe["hf"]["config"]}
+    heads = {name: recipe["hf"]["heads"].get(name, {}) for name in spec.heads if name not in STATES}
+    unify(recipe["spec"] | {"heads": heads}, resolved(spec), bound, recipe["values"], rows)
+    for (_, first, second), product in bound.pop("@times", []):  # the second factor is known by now
+        unify(first, product // fill(second, recipe["values"] | bound), bound, recipe["values"], rows)
+    return bound
+
+
+def unify(template: Any, actual: Any, bound: Values, defaults: Values, rows: set[str]) -> int:
+    """Bind the template's references to what stands in their place; returns how many literals disagree."""
+    if isinstance(template, str) and template.startswith("$"):
+        name = template[1:]
+        if name in bound:
+            return int(not _close(bound[name], actual))
+        if name not in rows and isinstance(defaults.get(name), dict | list | str) and not _computed(defaults.get(name)):
+            inner = defaults[name]
+            if not isinstance(inner, str) or inner.startswith("$"):
+                return unify(inner, actual, bound, defaults, rows)
+        bound[name] = actual
+        return 0
+    if _computed(template):  # checked by reading the result again
+        if template[0] == "@times":
+            bound.setdefault("@times", []).append((template, actual))
+        return unify(template[3], actual, bound, defaults, rows) if template[0] == "@differ" else 0
+    if isinstance(template, dict):
+        if not isinstance(actual, dict):
+            return 1
+        if "blocks" in template and "layers" in actual:
+            return _unify_stack(template, actual, bound, defaults, rows)
+        return sum(unify(part, actual.get(key), bound, defaults, rows) for key, part in template.items())
+    if isinstance(template, list) and isinstance(actual, list | tuple) and len(template) == len(actual):
+        return sum(unify(a, b, bound, defaults, rows) for a, b in zip(template, actual, strict=True))
+    return int(not _close(template, actual))
+
+
+def _unify_stack(template: Config, actual: Config, bound: Values, defaults: Values, rows: set[str]) -> int:
+    """Each layer's block takes the template kind that fits it best; `layout` is bound to their names."""
+    wrong = sum(
+        unify(part, actual.get(key), bound, defaults, rows)
+        for key, part in template.items() if key not in ("blocks", "layout")
+    )  # fmt: skip
+    blocks = template["blocks"]
+    while isinstance(blocks, str):
+        blocks = defaults[blocks[1:]]
+    numbered = {kind: part for kind, part in blocks.items() if "{n}" in kind}
+    trials = []
+    for kinds in ({k: p for k, p in blocks.items() if k not in numbered}, numbered):
+        if kinds:
+            trial = dict(bound)
+            trials.append((*_unify_layers(kinds, actual["blocks"], trial, defaults, rows), trial))
+    misses, names, trial = min(trials, key=lambda t: t[0])
+    bound.update(trial)
+    layout = template.get("layout")
+    if isinstance(layout, str):
+        bound.setdefault(layout[1:], names)
+    return wrong + misses
+
+
+def _unify_layers(kinds: Config, layers: list[Any], bound: Values, defaults: Values, rows: set[str]) -> tuple[int, list[str]]:
+    """(literals that disagree, the kind of each layer)"""
+    wrong, names = 0, []
+    for i, layer in enumerate(layers):
+        trials = []
+        for kind, part in kinds.items():
+            trial = dict(bound)
+            trials.append((unify(part, layer, trial, defaults, rows), len(trials), kind, trial))
+        misses, _, kind, trial = min(trials, key=lambda t: t[:2])
+        bound |= {k: v for k, v in trial.items() if k != "n"}
+        names.append(kind.replace("{n}", str(trial.get("n", i + 1))))
+        wrong += misses
+    return wrong, names
+
+
+def _computed(node: Any) -> bool:
+    return isinstance(node, list) and bool(node) and isinstance(node[0], str) and node[0].startswith("@")
+
+
+def _close(a: Any, b: Any) -> bool:
+    if isinstance(a, float) or isinstance(b, float):
+        number = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b))
+        return number and math.isclose(a, b, rel_tol=1e-9)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_close, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
+    return _same(a, b)
+
+
+def resolved(spec: ModelSpec) -> Config:
+    """A spec as plain data with every size worked out and every layer written out, for comparison with another's."""
+    data = spec.model_dump(mode="json")
+    for name, stack in spec.stacks.items():
+        out, own = data[name], data[name]["blocks"]
+        for kind, block in stack.blocks.items():
+            _resolve(own[kind], block, stack.width)
+        out["blocks"] = [own[stack.kind(i)] for i in range(stack.layers)]
+        out["embedding"]["width"] = stack.embedding.table_width(stack.width)
+        del out["layout"]
+    return data
+
+
+def _resolve(data: Config, block: Any, width: int) -> None:
+    if data["ffn"].get("inner", 0) is None:
+        data["ffn"] |= {"inner": block.ffn.hidden(width), "ratio": None}
+    for name in ("attention", "cross"):
+        attention = getattr(block, name)
+        if attention is None:
+            continue
+        heads, position = data[name]["heads"], data[name]["position"]
+        if heads.get("kind", "grouped") == "grouped":
+            dim = attention.heads.dim(width)
+            heads |= {"kv_heads": attention.heads.kv, "head_dim": dim}
+            heads["scale"] = dim**-0.5 if heads["scale"] is None else heads["scale"]
+            if position.get("kind") == "rotary" and position["dim"] is None:
+                position["dim"] = dim
+
+
+def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(path, in a, in b) of every leaf in which two resolved specs differ, training's own fields left out."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            if key not in FREE:
+                yield from differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            yield from differences(x, y, f"{path}.{i}")
+    elif not _close(a, b):
+        yield path, a, b
+
+
+def _compare(theirs: Config, ours: Config, name: str) -> None:
+    first = next(differences(theirs, ours), None)
+    if first is not None:
+        path, expected, received = first
+        raise ConfigError(
+            f"the {name} format cannot express {path}",
+            expected=_shown(expected), received=_shown(received),
+            change=f"set {path} to {_shown(expected)}, or save in polyhead's own format (--to native)",
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------- ops
+
+
+class Number(NamedTuple):
+    """theirs → ours and back, of one number."""
+
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+
+
+class Several(NamedTuple):
+    """read(config, values so far, arguments, source) → our value; write(bound, defaults, value's name, arguments) → entries."""
+
+    read: Callable[[Config, Values, Config, str], Any]
+    write: Callable[[Values, Values, str, Config], Config]
+
+
+def _whole(x: float) -> float:
+    """A float that is a whole number but for rounding, as that number."""
+    return round(x) if math.isclose(x, round(x), rel_tol=1e-9) else x
+
+
+def _window_back(pattern: Any) -> int | None:
+    return pattern["back"] + 1 if isinstance(pattern, dict) and pattern["kind"] == "window" else None
+
+
+NUMBERS: dict[str, Number] = {
+    "@less_one": Number(lambda n: None if n is None else n - 1, lambda n: None if n is None else n + 1),
+    "@less_two": Number(lambda n: None if n is None else n - 2, lambda n: None if n is None else n + 2),
+    "@half": Number(lambda n: None if n is None else n // 2, lambda n: None if n is None else 2 * n),
+    "@rsqrt": Number(lambda n: None if n is None else n**-0.5, lambda x: None if x is None else _whole(x**-2)),
+    # a causal window that counts the token itself; null = no window
+    "@window": Number(lambda n: {"kind": "causal"} if n is None else {"kind": "window", "back": n - 1}, _window_back),
+}
+
+
+def _read_labels(config: Config, values: Values, args: Config, source: str) -> int:
+    labels = config.get("id2label")
+    found = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
+    return _number(found, "num_labels", source)
+
+
+def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> Config:
+    if name not in bound:
+        return {}
+    names = {str(i): f"LABEL_{i}" for i in range(bound[name])}
+    return {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
+
+
+OPS: dict[str, Several] = {
+    "@labels": Several(_read_labels, _write_labels),
+    "@rope": Several(rope_read, rope_write),
+    **{name: Several(*pair) for name, pair in LAYOUTS.items()},
+}

@@ -1,0 +1,22 @@
+"""Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): LLaMA with grouped queries and a window.
+
+The window of 4096 counts the token itself: 4095 others behind it. A config without the key means 4096, null no window.
+"""
+
+RECIPES = {
+    "mistral": {
+        "base": "llama",
+        "hf": {
+            "types": ["mistral"],
+            "classes": {"MistralForCausalLM": ["lm"], "MistralModel": [], "MistralForSequenceClassification": ["classify"]},
+            "config": [["sliding_window", "pattern", "@window", {"absent": 4096}], ["attention_bias", "=", [False]], ["mlp_bias", "=", [False]]],
+        },
+    },
+}  # fmt: skip
+
+PRESETS = {
+    "mistral-7b": {
+        "recipe": "mistral", "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336,
+        "context": 32768, "pattern": {"kind": "window", "back": 4095},
+    },
+}  # fmt: skip
