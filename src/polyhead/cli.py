@@ -174,19 +174,22 @@ def chat(
 @app.command()
 def show(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset, a spec file, or a model's folder; nothing lists the presets.")] = None,
+    against: Annotated[str | None, typer.Option("--against", metavar="OTHER", help="Tell what differs from this model instead.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw an architecture and count what it costs.
+    """Draw an architecture as the steps of its forward pass, and count what it costs.
 
-    Parameters by part, FLOPs, cache and memory. Without MODEL it lists the presets.
+    Shapes, norms, positions, who sees whom, experts; then parameters by part, FLOPs, cache and memory. Without MODEL it
+    lists the presets.
 
     \b
-    Example:
+    Examples:
       polyhead show llama-3-8b
+      polyhead show llama-3-8b --against mistral-7b
     """
     from polyhead.commands.showing import run_show
 
-    raise typer.Exit(run_show(model, as_json))
+    raise typer.Exit(run_show(model, against, as_json))
 
 
 @app.command()

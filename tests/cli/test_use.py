@@ -176,11 +176,25 @@ def test_show_draws_each_shape_with_its_counts(polyhead, name: str) -> None:
     assert found["parameters"] == spec.params().total == sum(found["parts"].values())
 
 
+def test_show_tells_what_differs(polyhead, causal: Path, tmp_path: Path) -> None:
+    text = polyhead("show", "llama-7b", "--against", "mistral-7b").out
+    assert text.startswith("llama-7b against mistral-7b: 6 differences\n") and "window (back 4,095)" in text
+    found = json.loads(polyhead("show", "llama-7b", "--against", "mistral-7b", "--json").out)
+    assert {"path": "context", "a": 2048, "b": 32768} in found["differences"] and not found["equal"]
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"preset": "gpt2", "decoder": {"layers": 3}}), encoding="utf-8")
+    assert [d["path"] for d in json.loads(polyhead("show", "gpt2", "--against", mine, "--json").out)["differences"]] == ["decoder.layers"]
+    assert "same architecture" in polyhead("show", causal, "--against", causal).out
+    for words in (["--against", "gpt2"], ["gpt2", "--against", "gpt-4"], ["gpt2", "--against", str(tmp_path)]):
+        assert polyhead("show", *words).code == 2
+
+
 def test_show_reads_a_run_and_lists_presets(polyhead, causal: Path) -> None:
     assert "1 layer of width 32" in polyhead("show", causal).out
     listed = polyhead("show").out
     assert "gpt2-xl" in listed and "1,557,611,200" in listed
     assert json.loads(polyhead("show", "--json").out)["gpt2"]["parameters"] == 124_439_808
+    assert max(map(len, listed.splitlines())) <= 100 and len(listed.splitlines()) > 30
 
 
 def test_an_unpublished_architecture_is_not_made_up(polyhead) -> None:

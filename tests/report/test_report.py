@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from polyhead.families import override, preset
-from polyhead.report import cache_bytes, draw, write_report
+from polyhead.families import preset
+from polyhead.report import cache_bytes, write_report
 from polyhead.report.chart import Series, line_chart, smooth, ticks
 from polyhead.report.page import duration, page, seconds
 from tests.tiny import train_tiny
@@ -90,11 +90,3 @@ def test_the_cache_costs_what_the_cache_takes() -> None:
         net = spec.build(None)
         grown = net.new_cache(1, 65).bytes() - net.new_cache(1, 64).bytes()
         assert cache_bytes(spec) == grown
-
-
-def test_the_drawing_tells_what_was_changed_and_where_norms_sit() -> None:
-    spec = preset("gpt-nano")
-    post = override(spec, {"decoder.blocks.layer.residual": {"placement": "post"}, "decoder.blocks.layer.norm": {"kind": "layer"}})
-    assert draw(post).count("+ x ─ [layer norm]") == 2 and "║    x ─ [" not in draw(post)
-    wide = override(spec, {"decoder.blocks.layer.attention.pattern": {"kind": "window", "back": 31}, "decoder.layers": 7})
-    assert "window (back 31)" in draw(wide) and "layer × 7 (layers 1–7)" in draw(wide)

@@ -1,7 +1,8 @@
-"""show: the resolved architecture as a drawing, with parameters, FLOPs, cache and memory."""
+"""show: the resolved architecture as a drawing with its costs, two architectures side by side, or the list of presets."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,23 @@ from .output import emit, say
 if TYPE_CHECKING:
     from polyhead.nn import ModelSpec
 
+_WIDTH = 100  # columns
 
-def run_show(name: str | None, as_json: bool) -> int:
+
+def run_show(name: str | None, against: str | None, as_json: bool) -> int:
     """The verb show; without a name it lists the presets."""
-    from polyhead.families import preset, presets
+    from polyhead.errors import ConfigError
 
     if name is None:
-        found = {name: preset(name) for name in presets()}
-        if as_json:
-            emit({n: {"shape": "–".join(spec.stacks), "parameters": spec.params().total} for n, spec in found.items()})
-        else:
-            wide = max(map(len, found))
-            for n, spec in found.items():
-                say(f"{n:<{wide}}  {spec.params().total:>16,}  {'–'.join(spec.stacks)}")
-        return 0
+        if against is not None:
+            raise ConfigError(
+                "there is nothing to compare", expected="two models", received=f"--against {against} alone",
+                change=f"name the model that stands first: polyhead show MODEL --against {against}",
+            )  # fmt: skip
+        return _list(as_json)
     spec = resolve(name)
+    if against is not None:
+        return _compare((name, spec), (against, resolve(against)), as_json)
     facts = counts(spec)
     if as_json:
         emit({"name": name} | facts | {"spec": spec.model_dump(mode="json")})
@@ -34,7 +37,7 @@ def run_show(name: str | None, as_json: bool) -> int:
 
 
 def resolve(name: str) -> ModelSpec:
-    """The spec of a preset, a spec file, or a model's folder."""
+    """The spec of a preset, a spec file, or a model's folder. No weights are read."""
     from polyhead import families
     from polyhead.generate.folder import SPEC, read_spec
 
@@ -48,9 +51,62 @@ def resolve(name: str) -> ModelSpec:
     return families.resolve(name)
 
 
+# ---------------------------------------------------------------- all presets
+
+
+def _list(as_json: bool) -> int:
+    from polyhead.families import preset, presets
+
+    groups: dict[str, dict[str, Any]] = {}
+    for name in presets():
+        groups.setdefault(preset(name).family, {})[name] = _brief(preset(name))
+    if as_json:
+        emit({name: {"family": family} | brief for family, briefs in groups.items() for name, brief in briefs.items()})
+        return 0
+    wide = max(len(name) for names in groups.values() for name in names)
+    say(f"{'':<{wide}}  {'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
+    for family, briefs in groups.items():
+        say(family)
+        for name, brief in briefs.items():
+            layers, width, context = ("+".join(map(str, brief["layers"])), f"{brief['width']:,}", f"{brief['context']:,}")
+            say(f"  {name:<{wide}}{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}")
+    say("\nDraw one: polyhead show gpt-nano. Compare two: polyhead show llama-7b --against gpt2")
+    return 0
+
+
+def _brief(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "shape": "–".join(spec.stacks), "parameters": spec.params().total, "layers": [stack.layers for stack in spec.stacks.values()],
+        "width": spec.top.width, "context": spec.context,
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- two models
+
+
+def _compare(one: tuple[str, ModelSpec], other: tuple[str, ModelSpec], as_json: bool) -> int:
+    from polyhead.report.differing import differences
+    from polyhead.report.telling import side_by_side
+
+    (name, a), (against, b) = one, other
+    if not as_json:
+        say(side_by_side(a, b, (name, against)))
+        return 0
+    found = [
+        {"path": d.path, "a": d.a, "b": d.b} | ({"path_in_b": d.other} if d.other else {}) for d in differences(a, b)
+    ]
+    parameters = {"a": a.params().total, "b": b.params().total}
+    emit({"a": name, "b": against, "equal": not found, "differences": found, "parameters": parameters})
+    return 0
+
+
+# ---------------------------------------------------------------- one model
+
+
 def counts(spec: ModelSpec) -> dict[str, Any]:
     """Parameters and FLOPs by part, bytes of cache per token, and memory of weights and of a training step."""
     from polyhead.report import cache_bytes
+    from polyhead.report.counting import active, rows
     from polyhead.train import TrainingConfig
     from polyhead.train.memory import memory_parts
 
@@ -58,7 +114,8 @@ def counts(spec: ModelSpec) -> dict[str, Any]:
     flops = spec.flops(context)
     training = memory_parts(spec, TrainingConfig(batch=1, precision="fp32"), context)
     return {
-        "parameters": params.total, "parts": params.parts, "context": context,
+        "parameters": params.total, "active_parameters": active(spec), "parts": params.parts,
+        "table": [row._asdict() for row in rows(spec)], "context": context,
         "flops_per_token": {"forward": flops.total / context, "training": 3 * flops.total / context},
         "cache_bytes_per_token": {"fp32": cache_bytes(spec), "bf16": cache_bytes(spec, 2)},
         "weights_bytes": {"fp32": 4 * params.total, "bf16": 2 * params.total},
@@ -70,19 +127,31 @@ def counts(spec: ModelSpec) -> dict[str, Any]:
 def text(spec: ModelSpec, name: str, facts: dict[str, Any]) -> str:
     """The drawing with the counts below it."""
     from polyhead.report import draw
-    from polyhead.report.drawing import table
+    from polyhead.report.counting import table
+
+    return "\n".join([draw(spec, name), "", *table(spec), "", *_costs(spec, facts)])
+
+
+def _costs(spec: ModelSpec, facts: dict[str, Any]) -> list[str]:
+    """Compute, cache, weights and training, a line each."""
+    from polyhead.report.counting import windowed
     from polyhead.train.memory import show_bytes
 
     flops, cache, weights = facts["flops_per_token"], facts["cache_bytes_per_token"], facts["weights_bytes"]
-    training = facts["training_bytes"]
-    lines = [draw(spec, name), "", "parameters", *table(spec.params()), ""]
-    lines.append(f"compute  {flops['forward']:,.0f} FLOPs per token forward at {facts['context']:,} tokens, three times that in training")
+    training, context = facts["training_bytes"], facts["context"]
+    told = {"compute": f"{flops['forward']:,.0f} FLOPs per token forward at {context:,} tokens, three times that in training"}
     if cache["fp32"]:
-        full = cache["fp32"] * facts["context"]
-        lines.append(f"cache    {show_bytes(cache['fp32'])} per token in fp32 ({show_bytes(full)} at full context), half in bf16; windows stop growing")
-    lines.append(f"weights  {show_bytes(weights['fp32'])} in fp32, {show_bytes(weights['bf16'])} in bf16")
-    lines.append(
-        f"training {show_bytes(training['fixed'])} for weights, gradients and AdamW in fp32, and {show_bytes(training['per_row'])} "
-        f"per row of {facts['context']:,} tokens"
+        told["cache"] = f"{show_bytes(cache['fp32'])} per token in fp32, half in bf16; "
+        told["cache"] += (
+            "layers with a window stop growing when it is full" if windowed(spec) else f"{show_bytes(cache['fp32'] * context)} at full context"
+        )
+    told["weights"] = f"{show_bytes(weights['fp32'])} in fp32, {show_bytes(weights['bf16'])} in bf16"
+    told["training"] = (
+        f"{show_bytes(training['fixed'])} for weights, gradients and AdamW in fp32, and {show_bytes(training['per_row'])} "
+        f"per row of {context:,} tokens"
     )
-    return "\n".join(lines)
+    return [
+        line
+        for name, what in told.items()
+        for line in textwrap.wrap(what, _WIDTH, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+    ]

@@ -17,7 +17,8 @@ from polyhead.families import read
 from polyhead.nn import ModelSpec
 
 from .chart import Series, line_chart, smooth
-from .drawing import cache_bytes, draw, table
+from .counting import cache_bytes, table
+from .drawing import draw
 
 REPORT = "report.html"
 _STYLE = Path(__file__).with_name("page.css")
@@ -112,7 +113,7 @@ def _samples(samples: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
 
 
 def _counts(spec: ModelSpec) -> str:
-    lines = [*table(spec.params()), f"  total {spec.params().total:,}", ""]
+    lines = [*table(spec), ""]
     flops = spec.flops(spec.context).total / spec.context
     lines.append(f"  forward {flops:,.0f} FLOPs per token at {spec.context:,} tokens; training three times that")
     if size := cache_bytes(spec):

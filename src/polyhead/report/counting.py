@@ -1,0 +1,128 @@
+"""What an architecture costs, counted: parameters by part and kind of layer, those at work per token, bytes of cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import torch
+
+from polyhead.nn import ModelSpec, StackSpec
+from polyhead.nn.ffn import GatedSpec
+
+from .words import count
+
+
+class Row(NamedTuple):
+    """One line of the table. each: parameters of one layer, None where that says nothing; depth 1 details the row above."""
+
+    name: str
+    each: int | None
+    total: int
+    depth: int = 0
+
+
+def rows(spec: ModelSpec) -> list[Row]:
+    """Parameters by part and by kind of layer. The rows of depth 0 add up to spec.params().total."""
+    parts, out = dict(spec.params().parts), []
+    for place, stack in spec.stacks.items():
+        whose = f"{place}: " if len(spec.stacks) > 1 else ""
+        layers = _layers(stack, whose)
+        rest = {name.partition(".")[2]: n for name, n in parts.items() if name.startswith(f"{place}.")}
+        for name, n in _by_part(stack).items():
+            rest[name] = rest.get(name, 0) - n
+        names = {"positions": "position tables in attention", "norms": "final norm"}
+        after = [Row(whose + names.get(name, name), None, n) for name, n in rest.items() if name != "embedding"]
+        out += [Row(f"{whose}embedding", None, rest.get("embedding", 0)), *layers, *after]
+    stacks = tuple(f"{place}." for place in spec.stacks)
+    out += [Row(name.replace("heads.", "head "), None, n) for name, n in parts.items() if not name.startswith(stacks)]
+    return [row for row in out if row.total]
+
+
+def _by_part(stack: StackSpec) -> Counter[str]:
+    """Parameters of all layers by part, each set of weights once."""
+    total: Counter[str] = Counter()
+    for layer in stack.owners().values():
+        total.update(stack.blocks[stack.kind(layer)].params(stack.width, layer).parts)
+    return total
+
+
+def _layers(stack: StackSpec, whose: str) -> list[Row]:
+    """A row per kind of layer, and below it one per part."""
+    out = []
+    for kind, block in stack.blocks.items():
+        owners = sorted(layer for layer in stack.owners().values() if stack.kind(layer) == kind)
+        sets = [_parts(stack, layer) for layer in owners]
+        told = count(sum(stack.kind(i) == kind for i in range(stack.layers)), "layer")
+        told += f" {kind}" if len(stack.blocks) > 1 else ""
+        told += f", {count(len(sets), 'set')} of weights" if len(stack.owners()) < stack.layers else ""
+        out.append(Row(whose + told, sum(sets[-1].values()), sum(map(Counter.total, sets))))
+        for part in sets[-1]:
+            name = {"feed_forward": "experts" if block.ffn.kind == "experts" else "feed-forward"}.get(part, part)
+            out.append(Row(name, sets[-1][part], sum(one[part] for one in sets), 1))
+    return out
+
+
+def _parts(stack: StackSpec, layer: int) -> Counter[str]:
+    """One layer's parameters by part, cross-attention told apart."""
+    block = stack.blocks[stack.kind(layer)]
+    parts = Counter(block.params(stack.width, layer).parts)
+    if block.cross is None:
+        return parts
+    crossed = block.cross.heads.params(stack.width)
+    out: Counter[str] = Counter()
+    for name, n in parts.items():
+        out[name] = n - crossed if name == "attention" else n
+        if name == "attention":
+            out["cross-attention"] = crossed
+    return out
+
+
+def active(spec: ModelSpec) -> int:
+    """Parameters that work on one token: all but those of the experts it does not visit."""
+    idle = 0
+    for stack in spec.stacks.values():
+        for layer in stack.owners().values():
+            ffn = stack.blocks[stack.kind(layer)].ffn
+            if ffn.kind == "experts":
+                expert = GatedSpec(inner=ffn.inner, act=ffn.act, bias=ffn.bias).params(stack.width)
+                idle += (ffn.experts - ffn.top_k) * expert
+    return spec.params().total - idle
+
+
+def table(spec: ModelSpec) -> list[str]:
+    """The rows with their shares, the total, and what is at work per token where that is less."""
+    found, total, working = rows(spec), spec.params().total, active(spec)
+    found.append(Row("total", None, total))
+    if working < total:
+        found.append(Row("at work on one token", None, working))
+    names = [f"{'  ' * row.depth}{row.name}" for row in found]
+    wide = max(map(len, names))
+    head = f"{'parameters':<{wide + 2}}  {'one layer':>15}  {'in all':>17}   share"
+    lines = [
+        f"  {name:<{wide}}  {'' if row.each is None else f'{row.each:,}':>15}  {row.total:>17,}  {row.total / (total or 1):6.1%}"
+        for name, row in zip(names, found, strict=True)
+    ]
+    return [head, *lines]
+
+
+def cache_bytes(spec: ModelSpec, item: int = 4) -> int:
+    """Bytes one more token of a decoder costs in the cache, with `item` bytes a number; 0 without a decoder.
+
+    Windows stop growing at their width; the memory of an encoder is not counted.
+    """
+    stack = spec.decoder
+    if stack is None:
+        return 0
+    per_kind = {}
+    for kind, block in stack.blocks.items():
+        with torch.device("meta"):  # no memory: only the shapes are asked for
+            shapes = block.attention.heads.build(stack.width).shapes()
+        per_kind[kind] = item * sum(heads * width for heads, width in shapes)
+    return sum(per_kind[stack.kind(i)] for i in range(stack.layers))
+
+
+def windowed(spec: ModelSpec) -> bool:
+    """Whether some layers of the decoder keep only a window of tokens."""
+    blocks = spec.decoder.blocks.values() if spec.decoder is not None else ()
+    return any(block.attention.pattern.reach()[0] is not None for block in blocks)
