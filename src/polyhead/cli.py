@@ -177,13 +177,13 @@ def show(
     against: Annotated[str | None, typer.Option("--against", metavar="OTHER", help="Tell what differs from this model instead.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw an architecture as the steps of its forward pass, and count what it costs.
+    """Draw an architecture step by step, and count its costs.
 
     Shapes, norms, positions, who sees whom, experts; then parameters by part, FLOPs, cache and memory. Without MODEL it
     lists the presets.
 
     \b
-    Examples:
+    Example:
       polyhead show llama-3-8b
       polyhead show llama-3-8b --against mistral-7b
     """
