@@ -31,7 +31,7 @@ def attention(spec: AttentionSpec, width: int, source: str, cross: bool = False,
     steps = list(made.project)
     if mixed:
         steps.append(Step("v = v + λ·v₀", "", "v₀: the first layer's v; λ learned, from the second layer on"))
-    turn, bias = _position(spec.position, made)
+    turn, bias = _position(spec.position, made, _scale(heads, made.dim))
     scores = shape("B", getattr(heads, "heads", "heads"), "T", "S" if cross else "T")
     steps += [*turn, *made.join, Step(f"s = q·k{_scale(heads, made.dim)}", scores, "a score per head, query and key")]
     if cap := getattr(heads, "softcap", None):
@@ -55,14 +55,15 @@ def _scale(heads: Any, dim: int) -> str:
     return times(scale) if scale is not None else f" / √{dim}" if dim else ""
 
 
-def _position(spec: BaseModel, made: Made) -> tuple[list[Step], list[Step]]:
+def _position(spec: BaseModel, made: Made, scale: str) -> tuple[list[Step], list[Step]]:
     """(steps on q and k, steps on the scores)"""
     if spec.kind == "none":
         return [], []
     text = words.position(spec, made.wide)
     if spec.kind == "rotary":
         return [Step(made.turn, "", text)], []
-    return [], [Step("s = s + bias(query, key)", "", text)]
+    added = {"disentangled": f"(q·(r·Wk) + k·(r·Wq)){scale}", "shaw": f"q·r{scale}"}.get(spec.kind, "bias(query, key)")
+    return [], [Step(f"s = s + {added}", "", text)]
 
 
 # ---------------------------------------------------------------- choices of heads

@@ -290,6 +290,16 @@ def _buckets(c: Any, dim: int) -> Told:
     return f"learned per head and distance: {c.buckets} buckets {sides}, the last from {c.distance}; one table for all layers", told
 
 
+def _disentangled(c: Any, dim: int) -> Told:
+    table = f"r: a learned row per distance, {c.span:,} before and {c.span:,} after, one table for all layers"
+    far = f"; far ones share rows, up to {c.distance:,}" if c.distance is not None else ""
+    return table + far + (f"; {norm(c.norm)}" if c.norm is not None else ""), ("span", "distance", "norm")
+
+
+def _shaw(c: Any, dim: int) -> Told:
+    return f"r: a learned vector of {dim} per distance, up to {c.distance:,} before and after, for all layers", ("distance",)
+
+
 _POSITIONS: dict[str, Callable[[Any, int], Told]] = {
     "none": lambda c, dim: ("none", ()),
     "rotary": _rotary,
@@ -297,4 +307,6 @@ _POSITIONS: dict[str, Callable[[Any, int], Told]] = {
     "sinusoidal": _sinusoidal,
     "alibi": _alibi,
     "buckets": _buckets,
+    "disentangled": _disentangled,
+    "shaw": _shaw,
 }
