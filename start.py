@@ -2,6 +2,7 @@
 
     python3 start.py demo     install polyhead into .venv, then train a small GPT and look at what it writes
     python3 start.py test     install what the tests need too, then run them; further words go to pytest
+                              (--slow all: the slow ones too, of which a commit otherwise takes an eighth)
     python3 start.py check    the same, with the linter and the type checker before it
 
 Inside an activated virtual environment that one is used instead of .venv.
@@ -63,7 +64,7 @@ def install(python, extra):
 def tests(python, words):
     """One process per core, each with one thread: tiny models gain nothing from more."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    spread = [] if any(word.startswith("-n") for word in words) else ["-n", str(os.cpu_count() or 1)]
+    spread = [] if any(word.startswith("-n") for word in words) else ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
     return subprocess.call([str(python), "-m", "pytest"] + spread + words, cwd=str(ROOT), env=environment)
 
 

@@ -69,7 +69,7 @@ def test_it_installs_once_and_again_when_the_project_changes(start: ModuleType, 
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize(("verb", "tail"), [("demo", ["polyhead", "demo", "--again"]), ("test", ["pytest", "-n", str(os.cpu_count()), "--again"])])
+@pytest.mark.parametrize(("verb", "tail"), [("demo", ["polyhead", "demo", "--again"]), ("test", ["pytest", "-n", str(os.cpu_count()), "--dist", "worksteal", "--again"])])
 def test_words_after_the_verb_are_passed_on(start: ModuleType, monkeypatch, verb: str, tail: list[str]) -> None:
     calls: list[list[str]] = []
     monkeypatch.setattr(start, "environment", lambda: Path("python"))

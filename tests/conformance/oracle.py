@@ -60,6 +60,8 @@ class Oracle:
             at = f"{name}.layers.{own}"
             key = (block.attention.position, block.attention.heads.heads, self._dim(block.attention.heads, spec.width))
             table = self.w.get(f"{name}.relative.{families.index(key)}.weight")
+            if getattr(key[0], "kind", "") == "disentangled" and key[0].norm is not None:
+                table = self.norm(key[0].norm, f"{name}.relative.{families.index(key)}.norm", table)
             if block.residual.x0 and own > 0:
                 mix = self.w[f"{at}.x0_mix"]
                 x = mix[0] * x + mix[1] * first_x
@@ -217,6 +219,8 @@ class Oracle:
                 for j in range(len(rk.ids)):
                     s = (q[n][i] * k[g][j]).sum() * scale
                     s = h.softcap * torch.tanh(s / h.softcap) if h.softcap else s
+                    if a.position.kind in ("disentangled", "shaw"):
+                        s = s + scale * self.content(a.position, h, at, table, n, g, q[n][i], k[g][j], rq.pos[i] - rk.pos[j])
                     s = s + score_bias(a.position, table, n, h.heads, rq.pos[i], rk.pos[j])
                     cross = rk is not rq
                     scores.append(s if sees(a.pattern, rq, i, rk, j, cross) else torch.tensor(NEVER).double())
@@ -225,6 +229,19 @@ class Oracle:
                 mixed.append(sum(weights[j] * v[g][j] for j in range(len(rk.ids))))
             out.append(torch.cat(mixed))
         return self.linear(f"{at}.heads.o", torch.stack(out)), own
+
+    def content(self, p: Any, h: Any, at: str, table: Tensor, n: int, g: int, q: Tensor, k: Tensor, far: int) -> Tensor:
+        """What the pair's distance (query − key) has to say to this query and this key."""
+        if p.kind == "shaw":
+            return (q * table[p.distance + max(-p.distance, min(p.distance, -far))]).sum()
+        if p.distance is not None and abs(far) > p.span // 2:
+            m = p.span // 2
+            steps = math.ceil(math.log(abs(far) / m) / math.log((p.distance - 1) / m) * (m - 1) - 1e-6)
+            far = (m + steps) * (1 if far > 0 else -1)
+        row, d = table[max(0, min(2 * p.span - 1, far + p.span))][None], len(q)
+        asks = self.linear(f"{at}.heads.q", row)[0, n * d : (n + 1) * d]
+        asked = self.linear(f"{at}.heads.k", row)[0, g * d : (g + 1) * d]
+        return (q * asked).sum() + (k * asks).sum()
 
     def latent(self, a: Any, at: str, x: Tensor, row: Row, table: Any, length: int) -> Tensor:
         """DeepSeek-V2 eq. 9–19, one head after the other."""
@@ -406,12 +423,12 @@ def score_bias(p: Any, table: Any, head: int, heads: int, i: int, j: int) -> Ten
     if p.kind != "alibi":
         return 0.0
     slope = slopes(heads)[head]
-    if p.rounded:
-        slope = float(torch.tensor(slope).bfloat16())
-    slope *= p.scale
     if p.form == "relative":
-        return -slope * abs(i - j)
-    return float(torch.tensor(slope * j).bfloat16()) if p.rounded else slope * j
+        return -slope * abs(i - j) * p.scale
+    if not p.rounded:
+        return slope * j * p.scale
+    short = [float(torch.tensor(float(x)).bfloat16()) for x in (slope, j)]
+    return float(torch.tensor(short[0] * short[1]).bfloat16()) * p.scale
 
 
 ACTS = {

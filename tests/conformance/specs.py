@@ -41,8 +41,13 @@ RELATIVE = {
     **ROTARY,
     "alibi": ph.AlibiSpec(),
     "alibi_key": ph.AlibiSpec(form="key"),
-    "alibi_rounded": ph.AlibiSpec(form="key", rounded=True, scale=0.5),
+    "alibi_rounded": ph.AlibiSpec(form="key", rounded=True, scale=0.3),
     "buckets": ph.BucketsSpec(buckets=8, distance=16, two_sided=False),
+}
+CONTENT = {
+    "disentangled": ph.DisentangledSpec(span=6, distance=14, norm=ph.LayerNormSpec(eps=1e-7)),
+    "disentangled_exact": ph.DisentangledSpec(span=4),
+    "shaw": ph.ShawSpec(distance=3),
 }
 TWO_SIDED_BUCKETS = ph.BucketsSpec(buckets=8, distance=16, two_sided=True)
 CAUSAL = {
@@ -247,6 +252,9 @@ def _decoders() -> dict[str, ph.ModelSpec]:
     found["softcap-buckets"] = decoder(heads=HEADS["softcap"], relative=RELATIVE["buckets"])
     found["softcap-window"] = decoder(heads=HEADS["softcap"], pattern=CAUSAL["window"], relative=RELATIVE["alibi"])
     found["window-sinks"] = decoder(heads=HEADS["sinks"], pattern=CAUSAL["window"])
+    for name, position in CONTENT.items():
+        found[f"content-{name}"] = decoder(relative=position, heads=HEADS["biased"])
+    found["content-window-sinks"] = decoder(relative=CONTENT["shaw"], pattern=CAUSAL["window"], heads=HEADS["sinks"])
     found["window-latent"] = decoder(heads=HEADS["latent"], pattern=CAUSAL["window"], relative=ROTARY["rotary_interleaved"])
     found["latent-alibi"] = decoder(heads=HEADS["latent_low_rank"], relative=RELATIVE["alibi"])
     found["sinks-buckets"] = decoder(heads=HEADS["sinks"], relative=RELATIVE["buckets"])
@@ -257,6 +265,9 @@ def _decoders() -> dict[str, ph.ModelSpec]:
 def _encoders() -> dict[str, ph.ModelSpec]:
     found = {f"pattern-{name}": encoder(pattern=p) for name, p in TWO_SIDED.items()}
     found |= {f"absolute-{name}": encoder(absolute=p, relative=RELATIVE["none"]) for name, p in ABSOLUTE.items()}
+    scored = ph.GroupedSpec(heads=4, bias="qkvo", scale=12**-0.5)
+    found |= {f"content-{name}": encoder(relative=r, heads=scored) for name, r in CONTENT.items()}
+    found["content-window"] = encoder(relative=CONTENT["disentangled"], pattern=TWO_SIDED["window_both"])
     found["heads-latent"] = encoder(heads=HEADS["latent"])
     found |= {f"relative-{n}": encoder(relative=r) for n, r in RELATIVE.items() if n.startswith("alibi")}
     found["relative-buckets"] = encoder(relative=TWO_SIDED_BUCKETS)

@@ -9,7 +9,7 @@ from polyhead import nn as ph
 
 from . import laws, specs
 
-RELEVANT = "relative pattern absolute heads kinds seq2seq window residual-first experts norm-batch sharing typed factor"
+RELEVANT = "content relative pattern absolute heads kinds seq2seq window residual-first experts norm-batch sharing typed factor"
 
 
 @pytest.mark.parametrize("spec", specs.cases(RELEVANT, specs.CACHED))

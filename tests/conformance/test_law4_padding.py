@@ -8,7 +8,7 @@ from polyhead import nn as ph
 
 from . import laws, specs
 
-RELEVANT = "relative pattern heads kinds seq2seq experts norm-batch encoder:head embedding absolute-l residual-first"
+RELEVANT = "content relative pattern heads kinds seq2seq experts norm-batch encoder:head embedding absolute-l residual-first"
 
 
 @pytest.mark.parametrize("spec", specs.cases(RELEVANT))

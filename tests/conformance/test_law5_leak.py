@@ -23,7 +23,7 @@ def test_every_pattern_on_the_reference_backend(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", specs.cases("heads norm residual experts kinds seq2seq alibi buckets sharing ffn-gated_silu")
+    "spec", specs.cases("heads norm residual experts kinds seq2seq alibi buckets content sharing ffn-gated_silu")
 )
 def test_every_axis_through_two_layers(spec):
     laws.law_leak(spec, length=7, forms=(0, 2))

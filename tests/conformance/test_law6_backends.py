@@ -18,7 +18,7 @@ def test_backends_agree_over_every_form_of_batch(spec):
     laws.law_backends(spec)
 
 
-@pytest.mark.parametrize("spec", specs.cases("heads relative-a relative-b window- softcap- seq2seq three"))
+@pytest.mark.parametrize("spec", specs.cases("heads relative-a relative-b content window- softcap- seq2seq three"))
 def test_backends_agree_over_every_axis(spec):
     laws.law_backends(spec, length=21, names=FEW, flex=("left",))
 
@@ -52,6 +52,8 @@ def test_sdpa_refuses_a_soft_cap_and_flex_a_backward_and_dropout():
         capped.use("sdpa")(tokens)
     with pytest.raises(ValueError, match="no backward on CPU"):
         plain.use("flex")(tokens)
+    with torch.no_grad(), pytest.raises(ValueError, match="scores made of queries and keys"):
+        specs.build(specs.DECODERS["content-shaw"]).use("flex")(tokens)
     dropped = specs.build(specs.decoder(dropout=ph.DropoutSpec(attention=0.1))).train()
     with torch.no_grad(), pytest.raises(ValueError, match="no dropout"):
         dropped.use("flex")(tokens)

@@ -11,7 +11,7 @@ from polyhead.nn.attend import attend, lower
 from . import laws, specs
 
 STEADY = {n: s for n, s in specs.EVERY.items() if "stochastic" not in n}
-FAST = "pattern-window pattern-causal pattern-full heads relative-a relative-b norm seq2seq experts head-classify embed kinds"
+FAST = "content pattern-window pattern-causal pattern-full heads relative-a relative-b norm seq2seq experts head-classify embed kinds"
 
 
 @pytest.mark.parametrize("spec", specs.cases(FAST, STEADY))

@@ -13,6 +13,7 @@ from polyhead.nn import (
     attention,
     block,
     cache,
+    content,
     embedding,
     ffn,
     head,
@@ -82,8 +83,8 @@ def _rotate_keys_wrong(self: Any, x: torch.Tensor, table: Any) -> torch.Tensor:
 
 
 def _always_interleaved(original: Any) -> Any:
-    def init(self: Any, spec: Any) -> None:
-        original(self, spec)
+    def init(self: Any, spec: Any, head_dim: int) -> None:
+        original(self, spec, head_dim)
         self.interleaved = True
 
     return init
@@ -269,6 +270,11 @@ def _capacity_of_values(self: Any, x: Any, valid: Any = None) -> Any:
     return x / (x.square().mean((-1, -2), keepdim=True) + self.eps).sqrt() * (1 if self.weight is None else self.weight)
 
 
+def _unscaled(p: Any, table: Any, q: At, k: At) -> Any:
+    index = p.index(q, k) if p.relates else None
+    return p.relates and (lambda x, y, h: p.content(table, index, x, y, h) / h.scale) or None
+
+
 def _bare_entry(self: Any, y: Any, turn: Any) -> Any:
     c, k = y.split([self.rank, self.rope], -1)
     return (torch.cat([c.unsqueeze(1), turn(k.unsqueeze(1))], -1),)
@@ -320,6 +326,15 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "sinks scaled like a score": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks * how.scale))), laws.law_backends, D["heads-sinks"]),
     "sinks of the wrong head": (replace(attend, "_with_sinks", lambda f: lambda q, k, v, low, how: f(q, k, v, low, how._replace(sinks=how.sinks.roll(1)))), laws.law_backends, D["heads-sinks"]),
     "sinks forgotten in a step": (reference_only(lambda f, q, k, v, low, how: f(q, k, v, low, how._replace(sinks=None))), laws.law_cache, D["heads-sinks"]),
+    "distance of the other sign": (replace(content.Disentangled, "bucket", lambda f: lambda self, far: f(self, -far)), laws.law_formula, E["content-disentangled"]),
+    "buckets never logarithmic": (replace(content.Disentangled, "bucket", lambda f: lambda self, far: far), laws.law_formula, E["content-disentangled"]),
+    "rows not normed": (replace(content.Disentangled, "prepare", lambda f: lambda self, q, n: self.weight), laws.law_formula, E["content-disentangled"]),
+    "rows through products without bias": (replace(heads.Grouped, "rows", on_result(lambda r, self, t: (r[0] - self.q.bias.view(self.heads, 1, -1), r[1]))), laws.law_formula, E["content-disentangled"]),
+    "second term not transposed": (replace(content.Disentangled, "index", on_result(lambda r, *a: r.transpose(-1, -2))), laws.law_formula, E["content-disentangled"]),
+    "scores of a position not scaled": (replace(stack, "_content", lambda f: _unscaled), laws.law_formula, E["content-shaw"]),
+    "scores over a mask's forbidden pairs": (replace(attention, "with_scores", lambda f: lambda low, s: low._replace(causal=False, mask=s)), laws.law_leak, D["content-shaw"]),
+    "distances of the slot, not the position": (replace(stack, "_content", lambda f: lambda p, t, q, k: f(p, t, q, k._replace(pos=torch.arange(k.pos.shape[1])[None]))), laws.law_cache_unequal, D["content-shaw"]),
+    "content flops forgotten": (replace(attention.AttentionSpec, "content_flops", lambda f: lambda self, *a: 0), laws.law_flops, E["content-disentangled"]),
     "latent vector not normalised": (replace(latent.Latent, "_entry", lambda f: _bare_entry), laws.law_formula, D["heads-latent"]),
     "latent key not turned": (replace(latent.Latent, "_entry", lambda f: lambda self, y, turn: f(self, y, lambda t: t)), laws.law_formula, D["heads-latent"]),
     "latent rows by role, not by head": (replace(latent.Latent, "_rows", lambda f: _rows_by_role), laws.law_cache, D["heads-latent"]),

@@ -226,14 +226,15 @@ def test_the_key_form_is_the_relative_one_under_softmax():
     same(relative, key, 1e-6)
 
 
-def test_trap9_the_rounded_form_rounds_slope_and_absolute_product():
-    """Falcon's ALiBi: bf16 slopes alone, in the relative form, are off by 8e-3."""
-    heads, keys = 12, range(0, 600, 7)
-    got = alibi(AlibiSpec(form="key", rounded=True, scale=0.125), heads, 0, keys)
-    slope = alibi_slopes(heads).bfloat16().float() * 0.125
-    expected = (slope[:, None] * torch.tensor(list(keys))).bfloat16().float()
+def test_trap9_the_rounded_form_rounds_slope_position_and_product_and_scales_afterwards():
+    """Falcon's ALiBi: bf16 slopes alone, in the relative form, are off by 8e-3; positions beyond 256 are rounded too."""
+    heads, keys, scale = 12, range(0, 1200, 7), 8.3**-0.5
+    got = alibi(AlibiSpec(form="key", rounded=True, scale=scale), heads, 0, keys)
+    expected = (alibi_slopes(heads).bfloat16()[:, None] * torch.tensor(list(keys))[None]).float() * scale
     assert torch.equal(got, expected)
-    assert (got - alibi(AlibiSpec(form="key", scale=0.125), heads, 0, keys)).abs().max() > 8e-3
+    assert (got - alibi(AlibiSpec(form="key", scale=scale), heads, 0, keys)).abs().max() > 8e-3
+    with pytest.raises(ValueError, match="expected form key"):
+        AlibiSpec(rounded=True)
 
 
 # ---------------------------------------------------------------- buckets

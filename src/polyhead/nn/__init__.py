@@ -1,11 +1,12 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
-position, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
+position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
 
 from .at import At
 from .attend import Backend
 from .attention import AttentionSpec
 from .block import BlockSpec, DropoutSpec
 from .cache import Cache
+from .content import DisentangledSpec, ShawSpec
 from .embedding import EmbeddingSpec
 from .ffn import GatedSpec, PlainSpec
 from .head import HeadSpec
@@ -38,6 +39,7 @@ __all__ = [
     "Counts",
     "Cycle",
     "DeepNorm",
+    "DisentangledSpec",
     "Document",
     "DropoutSpec",
     "DyTSpec",
@@ -65,6 +67,7 @@ __all__ = [
     "ReZero",
     "ResidualSpec",
     "RotarySpec",
+    "ShawSpec",
     "SinusoidalSpec",
     "Spec",
     "StackSpec",

@@ -58,13 +58,15 @@ def lower(
     dtype: torch.dtype,
     bias: BiasFn | None = None,
     softcap: float | None = None,
+    content: bool = False,
     backend: Backend = "auto",
 ) -> Lowered:
-    """Decide how to attend. fresh: the keys are the queries themselves; packed: keys are consecutive, none missing."""
+    """Decide how to attend. fresh: the keys are the queries themselves; packed: keys are consecutive, none missing;
+    content: each layer will add scores of its own (with_scores)."""
     n = k.pos.shape[1]
     pattern = pattern.simplify(q, n if fresh else None)
     plain = not (q.padded or k.padded) and bias is None
-    path = _choose(pattern, n, fresh, softcap, backend, q.pos.device.type)
+    path = _choose(pattern, n, fresh, softcap, content, backend, q.pos.device.type)
     if path == "banded":
         return _lower_banded(pattern, q, heads, dtype, bias)
     if path == "flex":
@@ -81,9 +83,13 @@ def lower(
     return Lowered(path, mask=mask, why="a mask built once for all layers of this kind")
 
 
-def _choose(pattern: Pattern, n: int, fresh: bool, softcap: float | None, backend: Backend, device: str) -> str:
+def _choose(
+    pattern: Pattern, n: int, fresh: bool, softcap: float | None, content: bool, backend: Backend, device: str
+) -> str:
     reach = pattern.reach()
-    bounded = None not in reach
+    bounded = None not in reach and not content  # scores of all pairs are made before blocks could be cut
+    if backend == "flex" and content:
+        raise ValueError("flex adds no scores made of queries and keys: use backend auto, sdpa or reference")
     if backend == "sdpa" and softcap is not None:
         raise ValueError("sdpa cannot cap scores: use backend reference or flex, or softcap null")
     if backend == "banded" and not (bounded and fresh):
@@ -101,6 +107,18 @@ def _choose(pattern: Pattern, n: int, fresh: bool, softcap: float | None, backen
 def _with_bias(mask: Tensor, bias: BiasFn, heads: int, q: At, k: At, dtype: torch.dtype) -> Tensor:
     head = torch.arange(heads, device=mask.device).view(1, heads, 1, 1)
     return bias(head, q.rows(), k.cols()).to(dtype).masked_fill(~mask, float("-inf"))
+
+
+def with_scores(lowered: Lowered, scores: Tensor) -> Lowered:
+    """The same with a layer's own scores (B, h, T, S) added to those of queries and keys, already scaled."""
+    mask = lowered.mask
+    if lowered.causal:  # no flag beside a mask
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None and mask.dtype != torch.bool:
+        scores = scores + mask
+    elif mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return lowered._replace(causal=False, mask=scores)
 
 
 def attend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -9,13 +10,16 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from .at import At
-from .attend import Lowered, attend
+from .attend import Lowered, attend, with_scores
 from .cache import Plan, Store
+from .content import DisentangledSpec, Relative, ShawSpec
 from .heads import Entry, Turn
 from .latent import Heads
 from .pattern import Full, Pattern
-from .position import AlibiSpec, BucketsSpec, NoPosition, Relative, RotarySpec
+from .position import AlibiSpec, BucketsSpec, NoPosition, RotarySpec
 from .spec import Spec
+
+Content = Callable[[Tensor, Tensor, nn.Module], Tensor]
 
 
 class AttentionSpec(Spec):
@@ -38,6 +42,26 @@ class AttentionSpec(Spec):
             raise ValueError("two-sided buckets under a causal pattern never use half their rows: set two_sided false")
         return self
 
+    @model_validator(mode="after")
+    def _content_fits(self) -> AttentionSpec:
+        if self.relates and self.heads.kind == "latent":
+            raise ValueError(f"position {self.position.kind} reads keys per head: expected heads of kind grouped, got latent")
+        if self.relates and self.heads.softcap is not None:
+            raise ValueError(f"position {self.position.kind} adds its scores uncapped: expected softcap null")
+        return self
+
+    @property
+    def relates(self) -> bool:
+        """Whether the position's scores depend on queries and keys."""
+        return isinstance(self.position, DisentangledSpec | ShawSpec)
+
+    def content_flops(self, width: int, queries: int, keys: int) -> int:
+        """What the position's own scores cost."""
+        if not self.relates:
+            return 0
+        heads = self.heads
+        return self.position.flops(width, heads.heads, heads.kv, heads.dim(width), queries, keys)
+
     @property
     def biased(self) -> bool:
         return isinstance(self.position, AlibiSpec | BucketsSpec)
@@ -51,6 +75,7 @@ class View(NamedTuple):
     turn: Turn
     plan: Plan | None = None  # None = no cache
     valid: Tensor | None = None  # (B|1, T) bool of real tokens, None = all
+    content: Content | None = None  # (q, k, heads) → the position's own scores, where they depend on both
 
 
 class First(NamedTuple):
@@ -84,9 +109,12 @@ class Attention(nn.Module):
             if store is not None:
                 entry = store.update(entry, view.plan)
         q, k, v = heads.expand(q, entry)
+        q, lowered = q.to(k.dtype), view.lowered
+        if view.content is not None:
+            lowered = with_scores(lowered, view.content(q, k, heads))
         dropout = self.dropout if self.training else 0.0
         o = attend(
-            q.to(k.dtype), k, v, view.lowered,
+            q, k, v, lowered,
             scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout,
         )  # fmt: skip
         return heads.output(o.to(x.dtype)), values

@@ -76,6 +76,7 @@ class BlockSpec(Spec):
         """Forward FLOPs for `tokens` tokens, `pairs` (query, key) pairs, and a source of `source` tokens."""
         heads = self.attention.heads
         projections, scores = heads.flops(width, tokens, tokens), heads.score_flops(width, pairs)
+        scores += self.attention.content_flops(width, tokens, tokens)
         if self.cross is not None:
             projections += self.cross.heads.flops(width, tokens, source)
             scores += self.cross.heads.score_flops(width, cross_pairs)

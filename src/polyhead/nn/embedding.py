@@ -44,7 +44,7 @@ class EmbeddingSpec(Spec):
 
     def params(self, width: int) -> int:
         e, s = self.table_width(width), self.sum_width(width)
-        tables = self.vocab * e + self.types * s + self.position.params(s, 1)
+        tables = self.vocab * e + self.types * s + self.position.params(s, 1, s)
         projection = 0 if self.project == "none" else linear_params(e, width, self.project == "sum")
         return tables + projection + (self.norm.params(s) if self.norm else 0)
 
@@ -62,7 +62,7 @@ class Embedding(nn.Module):
         self.scale, self.dropout, self.projected = spec.scale, dropout, spec.project
         self.token = nn.Parameter(torch.empty(spec.vocab, e))
         self.types = nn.Parameter(torch.empty(spec.types, s)) if spec.types else None  # `type` is nn.Module's
-        self.position = spec.position.build(s, 1)
+        self.position = spec.position.build(s, 1, s)
         self.norm = spec.norm.build(s) if spec.norm is not None else None
         self.project = nn.Linear(e, width, bias=spec.project == "sum") if spec.project != "none" else None
 

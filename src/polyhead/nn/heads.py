@@ -132,6 +132,14 @@ class Grouped(nn.Module):
     def entry(self, src: Tensor, turn: Turn) -> Entry:
         return turn(self._split(self.k(src), self.k_norm)), self._split(self.v(src))
 
+    def rows(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows (n, D) that are no tokens as queries (1, h, n, d) and as keys (1, kv, n, d)."""
+        if self.qkv is not None:
+            q, (k, _) = self.project(table.unsqueeze(0), lambda t: t)
+            return q, k
+        q, k = (product(table).unsqueeze(0) for product in (self.q, self.k))
+        return self._split(q, self.q_norm), self._split(k, self.k_norm)
+
     def _split(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
         """(B, T, n·d) → (B, n, T, d), normalised per head or over all heads on the way."""
         if norm is not None and self.norm_over == "all":

@@ -5,6 +5,7 @@ Contract of a choice (identity, or nothing, by default)
     prepare(q, length)            a table made once per call; length = the longest position + 1 the call may reach
     rotate(x, table)              x (B, n, T, d) with queries or keys rotated
     bias(table, head, q, k)       a term added to the scores, elementwise in head (1, h, 1, 1) and coordinates
+content.py has the choices whose term depends on what queries and keys hold.
 Angles, slopes and buckets are computed in fp32 whatever the model's dtype.
 """
 
@@ -26,6 +27,7 @@ class Position(nn.Module):
     """The contract with every hook doing nothing."""
 
     biased = False
+    relates = False  # True: content() adds scores of its own
     fixed_length = False  # True: the table depends on `length`, so a cached run must fix it at its start
 
     def embed(self, x: Tensor, pos: Tensor) -> Tensor:
@@ -46,10 +48,10 @@ class NoPosition(Spec):
 
     kind: Literal["none"] = "none"
 
-    def params(self, width: int, heads: int) -> int:
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return 0
 
-    def build(self, width: int, heads: int) -> Position:
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Position:
         return Position()
 
 
@@ -64,10 +66,10 @@ class LearnedSpec(Spec):
     length: int = Field(gt=0, description="positions the table holds, offset not counted")
     offset: int = Field(0, ge=0)
 
-    def params(self, width: int, heads: int) -> int:
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return (self.length + self.offset) * width
 
-    def build(self, width: int, heads: int) -> Learned:
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Learned:
         return Learned(self, width)
 
 
@@ -93,10 +95,10 @@ class SinusoidalSpec(Spec):
     step: Literal["half", "half-1"] = "half"
     base: float = Field(10000.0, gt=1)
 
-    def params(self, width: int, heads: int) -> int:
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return 0
 
-    def build(self, width: int, heads: int) -> Sinusoidal:
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Sinusoidal:
         return Sinusoidal(self, width)
 
 
@@ -198,11 +200,11 @@ class RotarySpec(Spec):
                 raise ValueError(f"longrope needs {self.dim // 2} factors in short and in long: got {sizes}")
         return self
 
-    def params(self, width: int, heads: int) -> int:
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return 0
 
-    def build(self, width: int, heads: int) -> Rotary:
-        return Rotary(self)
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Rotary:
+        return Rotary(self, head_dim)
 
 
 def rotary_frequencies(spec: RotarySpec, dim: int, length: int) -> tuple[Tensor, float]:
@@ -239,10 +241,10 @@ def _yarn_ramp(s: Yarn, dim: int, theta: float) -> Tensor:
 
 
 class Rotary(Position):
-    def __init__(self, spec: RotarySpec) -> None:
+    def __init__(self, spec: RotarySpec, head_dim: int) -> None:
         super().__init__()
         self.spec, self.interleaved = spec, spec.interleaved
-        self.dim = spec.dim  # resolved by the attention that uses it, from head_dim
+        self.dim = spec.dim or head_dim
         self.fixed_length = isinstance(spec.scaling, Dynamic | LongRope)
 
     def prepare(self, q: At, length: int) -> tuple[Tensor, Tensor]:
@@ -270,7 +272,7 @@ class AlibiSpec(Spec):
     """−slope_h · distance added to the scores (Press et al. 2022, arXiv 2108.12409 §3).
 
     form "relative" uses |i − j| (symmetric in an encoder); "key" adds slope · key position, equal under softmax in a
-    causal model, with slopes rounded to bf16 and the product scaled like the score (Falcon-RW) when rounded is set.
+    causal model. rounded: slope, key position and their product each rounded to bf16, as Falcon-RW was trained.
     """
 
     kind: Literal["alibi"] = "alibi"
@@ -278,10 +280,16 @@ class AlibiSpec(Spec):
     rounded: bool = False
     scale: float = Field(1.0, gt=0, description="factor on the bias; Falcon-RW divides it by √head_dim like the score")
 
-    def params(self, width: int, heads: int) -> int:
+    @model_validator(mode="after")
+    def _rounds_keys(self) -> AlibiSpec:
+        if self.rounded and self.form == "relative":
+            raise ValueError("only absolute key positions are rounded: expected form key, got relative")
+        return self
+
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return 0
 
-    def build(self, width: int, heads: int) -> Alibi:
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Alibi:
         return Alibi(self, heads)
 
 
@@ -302,13 +310,12 @@ class Alibi(Position):
 
     def prepare(self, q: At, length: int) -> Tensor:
         slopes = alibi_slopes(self.heads).to(q.pos.device)
-        return (slopes.bfloat16().float() if self.spec.rounded else slopes) * self.spec.scale
+        return slopes.bfloat16() if self.spec.rounded else slopes
 
     def bias(self, table: Tensor, head: Tensor, q: At, k: At) -> Tensor:
         if self.spec.form == "relative":
-            return table[head] * -(q.pos - k.pos).abs()
-        product = table[head] * k.pos.clamp(min=0)
-        return product.bfloat16().float() if self.spec.rounded else product
+            return table[head] * -(q.pos - k.pos).abs() * self.spec.scale
+        return (table[head] * k.pos.clamp(min=0).to(table.dtype)).float() * self.spec.scale
 
 
 class BucketsSpec(Spec):
@@ -330,10 +337,10 @@ class BucketsSpec(Spec):
             raise ValueError(f"distance must exceed the exact buckets: got distance {self.distance}")
         return self
 
-    def params(self, width: int, heads: int) -> int:
+    def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return self.buckets * heads
 
-    def build(self, width: int, heads: int) -> Buckets:
+    def build(self, width: int, heads: int, head_dim: int = 0) -> Buckets:
         return Buckets(self, heads)
 
 
@@ -364,4 +371,3 @@ class Buckets(Position):
 
 
 Absolute = Annotated[NoPosition | LearnedSpec | SinusoidalSpec, Field(discriminator="kind")]
-Relative = Annotated[NoPosition | RotarySpec | AlibiSpec | BucketsSpec, Field(discriminator="kind")]

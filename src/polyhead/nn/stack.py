@@ -18,7 +18,7 @@ from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
 from .pattern import FULL, causal_only, within_documents
-from .position import Dynamic, LongRope, NoPosition, Position, RotarySpec
+from .position import Dynamic, LongRope, Position, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
 from .tokens import Tokens
@@ -74,7 +74,7 @@ class StackSpec(Spec):
         total = Counts({"embedding": self.embedding.params(self.width)})
         for _, layer in sorted(self.owners().items()):
             total += self.blocks[self.kind(layer)].params(self.width, layer)
-        relative = sum(spec.params(self.width, heads) for spec, heads, _ in self.positions())
+        relative = sum(spec.params(self.width, heads, dim) for spec, heads, dim in self.positions())
         final = self.final_norm.params(self.width) if self.final_norm else 0
         return total + Counts({"positions": relative, "norms": final})
 
@@ -104,7 +104,7 @@ class Stack(nn.Module):
         owners = sorted(spec.owners().items())
         self.layers = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
         keys = spec.positions()
-        self.relative = nn.ModuleList(build_position(*key, spec.width) for key in keys)
+        self.relative = nn.ModuleList(position.build(spec.width, heads, dim) for position, heads, dim in keys)
         self.position_of = {n: keys.index(position_key(b.attention, spec.width)) for n, b in spec.blocks.items()}
         self.final_norm = spec.final_norm.build(spec.width) if spec.final_norm else None
         self.backend: Backend = "auto"
@@ -165,7 +165,7 @@ class Stack(nn.Module):
             if not torch.compiler.is_compiling():  # a graph that writes a note is compiled twice
                 self.last_why[kind] = f"{lowered.path}: {lowered.why}"
             turn = _turn(position, table)
-            views[kind] = View(at, lowered, turn, plan, valid)
+            views[kind] = View(at, lowered, turn, plan, valid, _content(position, table, at, keys))
             if block.cross is not None:
                 seen = self._lower_cross(block.cross, at, memory_at, x.dtype)
                 cross[kind] = View(at, seen, _turn(Position(), None), None, valid)
@@ -180,7 +180,7 @@ class Stack(nn.Module):
         heads = spec.heads
         return lower(
             pattern, q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
-            softcap=heads.softcap, backend=self.backend,
+            softcap=heads.softcap, content=position.relates, backend=self.backend,
         )  # fmt: skip
 
     def _lower_cross(self, spec: AttentionSpec, q: At, memory_at: At | None, dtype: torch.dtype) -> Lowered:
@@ -237,12 +237,12 @@ def check_rotary(spec: RotarySpec, head_dim: int, block: str) -> None:
         raise ValueError(f"dynamic scaling needs at least 4 rotated features in block {block!r}: got {dim}")
 
 
-def build_position(spec: Any, heads: int, head_dim: int, width: int) -> Position:
-    position = spec.build(width, heads) if not isinstance(spec, NoPosition) else Position()
-    if isinstance(spec, RotarySpec) and position.dim is None:
-        position.dim = head_dim
-    return position
-
-
 def _turn(position: Position, table: Any) -> Any:
     return lambda t: position.rotate(t, table)
+
+
+def _content(position: Position, table: Any, q: At, k: At) -> Any:
+    if not position.relates:
+        return None
+    index = position.index(q, k)
+    return lambda queries, keys, heads: position.content(table, index, queries, keys, heads)
