@@ -126,7 +126,7 @@ FFNS = {
     "experts_one": ph.ExpertsSpec(experts=4, top_k=1, inner=12, normalise=False, act="clamped_swiglu", bias=True),
     "experts_shared": ph.ExpertsSpec(experts=4, top_k=2, inner=12, shared=10, scale=1.5),
     "experts_groups": ph.ExpertsSpec(
-        experts=6, top_k=3, inner=8, router="sigmoid", correction=True, groups=3, top_groups=2, group_score="top2"
+        experts=6, top_k=3, inner=8, router="sigmoid", router_fp32=True, correction=True, groups=3, top_groups=2, group_score="top2"
     ),
     "experts_groups_max": ph.ExpertsSpec(experts=6, top_k=2, inner=8, groups=3, top_groups=1),
     "experts_balance": ph.ExpertsSpec(experts=4, top_k=2, inner=12, balance=0.3),

@@ -133,3 +133,38 @@ def test_every_token_to_one_expert_leaves_the_others_a_zero_gradient():
 def test_impossible_choices_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ExpertsSpec(**{"top_k": 1, "inner": 4, **fields})
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_router_in_fp32_stays_so_in_a_half_precision_model(autocast):
+    """DeepSeek: two experts whose scores differ by less than bf16 can tell are told apart."""
+    fields = {"experts": 2, "top_k": 1, "inner": 4, "normalise": False}
+    x = torch.full((1, 256), 1.0, dtype=torch.float32 if autocast else torch.bfloat16)
+    chosen = {}
+    for precise in (False, True):
+        router = ExpertsSpec(**fields, router_fp32=precise).build(256).router.to(x.dtype)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            router.weight.fill_(1.0)
+            router.weight[1, 0] += 0.0078125  # 256 and 256.0078125
+            chosen[precise] = router(x)
+    assert chosen[True][0].item() == 1 and chosen[True][2][0, 1] > chosen[True][2][0, 0]
+    assert chosen[False][2][0, 1] == chosen[False][2][0, 0]
+
+
+def test_the_correction_keeps_fp32_whatever_becomes_of_the_model():
+    module = shake(specs.FFNS["experts_groups"].build(8), dtype=torch.float32)
+    before = module.router.correction.clone()
+    module.to(torch.bfloat16)
+    assert module.router.weight.dtype == torch.bfloat16
+    assert torch.equal(module.router.correction, before) and module.router.correction.dtype == torch.float32
+    assert module(randn(1, 3, 8).bfloat16())[0].dtype == torch.bfloat16
+    assert module.double().router.correction.dtype == torch.float64
+    with torch.device("meta"):
+        empty = specs.FFNS["experts_groups"].build(8).to(torch.bfloat16)
+    assert empty.router.correction.dtype == torch.float32 and empty.router.correction.is_meta
+    assert empty.to_empty(device="cpu").router.correction.dtype == torch.float32
+
+
+def test_two_best_of_a_group_of_one_are_refused():
+    with pytest.raises(ValueError, match="two experts in a group"):
+        ExpertsSpec(experts=4, top_k=1, inner=4, groups=4, group_score="top2")

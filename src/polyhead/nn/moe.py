@@ -9,7 +9,7 @@ weight 0 where it was not chosen, because a graph needs fixed shapes: same resul
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -23,7 +23,7 @@ class ExpertsSpec(Spec):
     """Gated experts with a learned router (Shazeer et al. 2017, arXiv 1701.06538; Mixtral, arXiv 2401.04088, eq. 1–3).
 
     router "sigmoid" with correction selects by score + bias and weighs by the bare score (DeepSeek-V3, arXiv 2412.19437,
-    eq. 12–16). groups/top_groups limit a token to the best groups, ranked by their max or by the sum of their two best.
+    eq. 12–16). router_fp32 multiplies in fp32 whatever the model's dtype (DeepSeek); scores are fp32 always. groups/top_groups limit a token to the best groups, ranked by their max or by the sum of their two best.
     balance is the coefficient of the load-balancing loss E·Σ_e f_e·P_e (Switch, arXiv 2101.03961, eq. 4).
     """
 
@@ -34,6 +34,7 @@ class ExpertsSpec(Spec):
     act: Activation | Literal["clamped_swiglu"] = "silu"
     bias: bool = False
     router: Literal["softmax", "sigmoid"] = "softmax"
+    router_fp32: bool = False
     correction: bool = False
     normalise: bool = True
     scale: float = 1.0
@@ -49,6 +50,8 @@ class ExpertsSpec(Spec):
             raise ValueError(f"experts must divide into groups: got {self.experts} experts in {self.groups} groups")
         if self.top_groups > self.groups:
             raise ValueError(f"top_groups must be at most groups: got {self.top_groups} of {self.groups}")
+        if self.group_score == "top2" and self.groups > 1 and self.experts < 2 * self.groups:
+            raise ValueError(f"group_score top2 needs two experts in a group: got {self.experts} in {self.groups} groups")
         reach = self.experts // self.groups * self.top_groups
         if self.top_k > reach:
             raise ValueError(f"top_k must be at most the {reach} experts a token may reach: got {self.top_k}")
@@ -84,7 +87,7 @@ class Router(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         spec = self.spec
-        logits = nn.functional.linear(x, self.weight, self.bias)
+        logits = self._logits(x)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         scores = logits.softmax(-1) if spec.router == "softmax" else logits.sigmoid()
         ranking = scores + self.correction if spec.correction else scores
@@ -98,6 +101,23 @@ class Router(nn.Module):
         if spec.normalise:
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
         return chosen, (weights * spec.scale).to(x.dtype), scores
+
+
+    def _logits(self, x: Tensor) -> Tensor:
+        if not self.spec.router_fp32 or x.dtype == torch.float64:
+            return nn.functional.linear(x, self.weight, self.bias)
+        with torch.autocast(x.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.float()
+            return nn.functional.linear(x.float(), self.weight.float(), bias)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Router:
+        """The correction stays in fp32 when the model goes to half precision: its steps are smaller than bf16's."""
+        kept = getattr(self, "correction", None)
+        super()._apply(fn, recurse)
+        if kept is not None and self.correction.dtype in (torch.bfloat16, torch.float16):
+            moved = self.correction
+            self.correction = moved.float() if kept.is_meta else kept.float().to(moved.device)
+        return self
 
 
 class Experts(nn.Module):
