@@ -39,7 +39,7 @@ class Oracle:
         else:
             memory = None if source is None else self.stack("encoder", source)
             x = self.stack("decoder", row, memory, source)
-        return self.head(x)
+        return self.head(x, row if source is None else source)
 
     # ------------------------------------------------------------ stack
 
@@ -78,12 +78,14 @@ class Oracle:
         e = spec.embedding
         out = []
         for t, token in enumerate(row.ids):
-            x = self.w[f"{at}.token"][token] * e.scale
+            x = self.w[f"{at}.token"][token] * e.scale  # a rounded scale is itself in fp64
             if e.project == "token":
                 x = self.w[f"{at}.project.weight"] @ x
             if e.types:
                 x = x + self.w[f"{at}.types"][row.types[t] if row.types else 0]
             x = x + self.absolute(e.position, at, row.pos[t], x.shape[0])
+            if e.project == "sum_first":
+                x = self.w[f"{at}.project.weight"] @ x
             if e.norm is not None:
                 x = self.norm(e.norm, f"{at}.norm", x[None])[0]
             if e.project == "sum":
@@ -98,6 +100,7 @@ class Oracle:
             return self.w[f"{at}.position.weight"][pos + p.offset]
         half = (d + 1) // 2
         span = d / 2 if p.step == "half" else half - 1
+        pos = pos + p.offset
         angles = [pos / p.base ** (i / span) for i in range(half)]
         if p.layout == "pairs":
             values = [f(a) for a in angles for f in (math.sin, math.cos)]
@@ -305,10 +308,11 @@ class Oracle:
             y = y + self.linear(f"{s}.down", gate(f.act, self.linear(f"{s}.gate", x), self.linear(f"{s}.up", x)))
         return y
 
-    def head(self, x: Tensor) -> Tensor:
+    def head(self, x: Tensor, read: Row) -> Tensor:
         name, h = next(iter(self.spec.heads.items()))
         at = f"heads.{name}"
-        x = {"none": x, "first": x[:1], "last": x[-1:], "mean": x.sum(0, keepdim=True) / len(x)}[h.pool]
+        kinds = h.pool if isinstance(h.pool, tuple) else (h.pool,)
+        x = x if h.pool == "none" else torch.cat([pooled(x, kind, read.ids, h.eos) for kind in kinds])[None]
         x = self.norm(h.input_norm, f"{at}.input_norm", x) if h.input_norm else x
         x = self.linear(f"{at}.dense", x) if h.dense else x
         x = ACTS[h.act](x) if h.act else x
@@ -324,6 +328,25 @@ class Oracle:
 
 
 # ---------------------------------------------------------------- formulas
+
+
+def pooled(x: Tensor, kind: str, ids: list[int], eos: int | None) -> Tensor:
+    if kind == "first_mean":
+        return torch.cat([x[0], pooled(x, "mean_patches", ids, eos)])
+    n, total = len(x), x.sum(0)
+    if kind == "mean_patches":
+        return x[1:].sum(0) / max(n - 1, 1)
+    if kind == "weighted_mean":
+        return sum((t + 1) * x[t] for t in range(n)) / (n * (n + 1) / 2)
+    if kind in ("mean", "mean_sqrt"):
+        return total / (n if kind == "mean" else n**0.5)
+    if kind == "max":
+        return torch.stack([max(column) for column in x.T])
+    place = {"first": 0, "last": n - 1, "largest_id": ids.index(max(ids))}.get(kind)
+    if kind in ("eos", "last_eos"):
+        where = [t for t, i in enumerate(ids) if i == eos]
+        place = where[0 if kind == "eos" else -1]
+    return x[place]
 
 
 def shared_set(share: Any, i: int, layers: int) -> int:

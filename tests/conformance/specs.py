@@ -20,6 +20,7 @@ ABSOLUTE = {
     "learned_offset": ph.LearnedSpec(length=CONTEXT, offset=2),
     "sinusoidal": ph.SinusoidalSpec(),
     "sinusoidal_halves": ph.SinusoidalSpec(layout="halves"),
+    "sinusoidal_fairseq": ph.SinusoidalSpec(layout="halves", step="half-1", offset=2),
     "sinusoidal_tensor2tensor": ph.SinusoidalSpec(layout="halves", step="half-1"),
 }
 ROTARY = {
@@ -141,9 +142,11 @@ SHARINGS = {
 EMBEDDINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "scaled": {"scale": 4.0},
+    "scale_rounded": {"scale": 1.7, "round_scale": True},
     "typed": {"types": 2},
     "normed": {"norm": ph.LayerNormSpec()},
     "factor_sum": {"width": 6, "project": "sum", "types": 2, "norm": ph.LayerNormSpec()},
+    "factor_sum_first": {"width": 6, "project": "sum_first", "norm": ph.LayerNormSpec()},
     "factor_token": {"width": 6, "project": "token"},
 }
 OUTPUTS = {
@@ -158,6 +161,12 @@ OUTPUTS = {
     "classify_mean": ph.HeadSpec(task="classify", pool="mean", input_norm=ph.LayerNormSpec(), output=3),
     "tag": ph.HeadSpec(task="tag", output=5, bias=True),
     "span": ph.HeadSpec(task="span", output=2, bias=True),
+    "rtd": ph.HeadSpec(task="rtd", dense=WIDTH, act="gelu", output=1, bias=True),
+    "pair": ph.HeadSpec(task="pair", pool="first", dense=WIDTH, act="tanh", output=2, bias=True),
+    "image": ph.HeadSpec(task="image", pool="first_mean", output=3, bias=True),
+    "image_mean": ph.HeadSpec(task="image", pool="mean_patches", output=3),
+    "several": ph.HeadSpec(task="embed", pool=("first", "max", "mean", "mean_sqrt", "weighted_mean", "last")),
+    "largest_id": ph.HeadSpec(task="embed", pool="largest_id", output=4, normalise=True),
     "embed": ph.HeadSpec(task="embed", pool="mean", dense=8, dense_bias=False, normalise=True),
     "states": ph.HeadSpec(task="embed"),
     "pooled": ph.HeadSpec(task="pool", pool="first", dense=WIDTH, act="tanh"),

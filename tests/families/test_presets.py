@@ -164,7 +164,7 @@ def test_an_unknown_key_gets_its_path_and_the_nearest_name(path: str, nearest: s
 def test_the_unknown_keys_of_a_choice_are_its_own() -> None:
     """`interleaved` belongs to rotary, not to learned: only the chosen kind's keys are offered."""
     error = refused(spec_from, changed("decoder.embedding.position.interleaved", True))
-    assert error.expected == "one of kind, length, offset"
+    assert error.expected == "one of kind, length, offset, resize"
 
 
 def test_a_misspelt_required_key_leads_the_report() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from polyhead.nn import EmbeddingSpec, LayerNormSpec, LearnedSpec, SinusoidalSpec, Tokens
+from polyhead.nn import EmbeddingSpec, LayerNormSpec, LearnedSpec, ModelSpec, SinusoidalSpec, Tokens
 from polyhead.nn.at import At
 
 from ..conformance import laws, specs
@@ -89,6 +89,34 @@ def test_b25_the_scale_does_not_round_the_table():
     module.token.data = randn(5, 4).float()
     exact = (module.token[IDS].bfloat16().double() * 3072**0.5).bfloat16()
     assert torch.equal(run(module.bfloat16()), exact)
+
+
+def test_gemma_rounds_the_scale_itself_to_the_weights_dtype_first():
+    module = EmbeddingSpec(vocab=5, scale=3072**0.5, round_scale=True).build(4)
+    module.token.data = randn(5, 4).float()
+    rounded = torch.tensor(3072**0.5).bfloat16().double()
+    assert rounded != 3072**0.5
+    exact = (module.token[IDS].bfloat16().double() * rounded).bfloat16()
+    assert torch.equal(run(module.bfloat16()), exact)
+
+
+def test_a_sum_may_be_projected_before_its_norm():
+    """DeBERTa-v2 with a narrower table."""
+    spec = EmbeddingSpec(vocab=5, width=3, project="sum_first", types=2, norm=LayerNormSpec())
+    module = shake(spec.build(6))
+    same(run(module), module.norm((module.token[IDS] + module.types[0]) @ module.project.weight.T))
+    assert module.project.bias is None and module.norm.weight.shape == (6,)
+
+
+def test_source_and_target_may_have_tables_of_their_own_size():
+    spec = specs.seq2seq(share=False, head=specs.OUTPUTS["lm"])
+    wide = spec.encoder.embedding.model_copy(update={"vocab": 41})
+    spec = spec.model_copy(update={"encoder": spec.encoder.model_copy(update={"embedding": wide})})
+    laws.law_params(spec)
+    model = specs.build(spec)
+    assert model(Tokens(IDS), Tokens(torch.tensor([[40, 1, 2]]))).shape == (1, 4, specs.VOCAB)
+    with pytest.raises(ValueError, match="one shape"):
+        ModelSpec(**{**dict(spec), "share_embeddings": True})
 
 
 def test_a_factorised_table_must_be_projected():

@@ -66,6 +66,15 @@ def test_sinusoids_ignore_the_model_s_dtype_until_the_sum():
 # ---------------------------------------------------------------- learned
 
 
+def test_sinusoids_with_an_offset_start_there_and_padding_gets_zeros():
+    module = SinusoidalSpec(layout="halves", step="half-1", offset=2).build(8, 1)
+    x, pos = torch.zeros(1, 3, 8), torch.tensor([[-1, 0, 5]])
+    plain = SinusoidalSpec(layout="halves", step="half-1").build(8, 1)
+    out = module.embed(x, pos)
+    assert (out[0, 0] == 0).all()
+    assert torch.equal(out[0, 1:], plain.embed(x[:, 1:], torch.tensor([[2, 7]]))[0])
+
+
 @pytest.mark.parametrize("offset", [0, 2])
 def test_b27_a_table_with_an_offset_holds_its_whole_length(offset):
     """RoBERTa and OPT start at row 2: 514 rows for 512 positions, and the last one is reachable."""

@@ -17,7 +17,7 @@ def row(name: str) -> tuple[str, ...]:
     block = stack.blocks[stack.kind(0)].attention.heads
     heads = f"{block.heads}" if block.kv == block.heads else f"{block.heads} / {block.kv}"
     layers = " + ".join(str(s.layers) for s in spec.stacks.values())
-    sizes = (layers, f"{stack.width:,}", heads, f"{spec.context:,}", f"{stack.embedding.vocab:,}")
+    sizes = (layers, f"{stack.width:,}", heads, f"{spec.context:,}", f"{spec.vocab:,}" if spec.vocab else "–")
     training = (found["training"]["objective"], found["tokenizer"]["kind"])
     return f"`{name}`", "–".join(spec.stacks), f"{spec.params().total:,}", *sizes, *training
 

@@ -73,8 +73,8 @@ def defaults(name_or_path: str | Path) -> dict[str, Any]:
     spec = spec_from(data, str(name_or_path))
     if "preset" not in data:
         return _general(spec)
-    found, vocab = defaults(data["preset"]), spec.top.embedding.vocab
-    if vocab != preset(data["preset"]).top.embedding.vocab:
+    found, vocab = defaults(data["preset"]), spec.vocab
+    if vocab != preset(data["preset"]).vocab:
         found["tokenizer"]["vocab_size"] = vocab
     return found
 
@@ -123,10 +123,11 @@ def override(spec: ModelSpec, changes: dict[str, Any], source: str = "the change
 
 
 def with_vocab(spec: ModelSpec, vocab: int) -> ModelSpec:
-    """The same architecture for another vocabulary: token tables of every stack, and the lm and mlm heads' outputs."""
+    """The same architecture for another vocabulary: token tables of every stack that has one, and the lm and mlm heads' outputs."""
     data = spec.model_dump(mode="json")
-    for name in spec.stacks:
-        data[name]["embedding"]["vocab"] = vocab
+    for name, stack in spec.stacks.items():
+        if stack.embedding.vocab is not None:
+            data[name]["embedding"]["vocab"] = vocab
     for name, head in spec.heads.items():
         if head.task in ("lm", "mlm"):
             data["heads"][name]["output"] = vocab
@@ -134,10 +135,10 @@ def with_vocab(spec: ModelSpec, vocab: int) -> ModelSpec:
 
 
 def with_context(spec: ModelSpec, context: int) -> ModelSpec:
-    """The same architecture for another row length; learned position tables get as many rows."""
+    """The same architecture for another row length; learned tables of token positions get as many rows."""
     data = spec.model_dump(mode="json") | {"context": context}
     for name, stack in spec.stacks.items():
-        if stack.embedding.position.kind == "learned":
+        if stack.embedding.position.kind == "learned" and stack.embedding.vocab is not None:
             data[name]["embedding"]["position"]["length"] = context
     return check(ModelSpec, data, f"context {context}")
 
@@ -272,7 +273,7 @@ def _general(spec: ModelSpec) -> dict[str, Any]:
     """Defaults of a spec that comes from no preset: its shape's CPU size, with an optimizer that suits any initial values."""
     objective = "causal" if spec.encoder is None else "masked" if spec.decoder is None else "seq2seq"
     found = defaults({"causal": "gpt-micro", "masked": "bert-nano", "seq2seq": "transformer-nano"}[objective])
-    found["tokenizer"]["vocab_size"] = min(stack.embedding.vocab for stack in spec.stacks.values())
+    found["tokenizer"]["vocab_size"] = spec.vocab or found["tokenizer"]["vocab_size"]
     plain = defaults("llama-nano")["training"]
     found["training"] |= {"optimizer": plain["optimizer"] | {"lr": 1e-3}, "schedule": plain["schedule"]}
     return found
@@ -335,6 +336,12 @@ def _check_shape(spec: ModelSpec, objective: str) -> None:
         )
     causal = spec.decoder is not None and all(causal_only(b.attention.pattern) for b in spec.decoder.blocks.values())
     shape = "encoder–decoder" if len(spec.stacks) == 2 else next(iter(spec.stacks))
+    signals = [stack.embedding.input.kind for stack in spec.stacks.values() if stack.embedding.vocab is None]
+    if signals:
+        raise ConfigError(
+            f"objective {objective} does not fit this architecture", expected="stacks that read token ids",
+            received=f"one that reads {signals[0]}", change="choose an architecture for text",
+        )  # fmt: skip
     fits = {"encoder": "masked", "decoder": "causal", "encoder–decoder": "seq2seq"}[shape]
     crossed = spec.encoder is None and any(b.cross is not None for b in spec.top.blocks.values())
     if fits == objective and (causal or fits == "masked") and not crossed:

@@ -107,6 +107,9 @@ def language_head(spec: ModelSpec) -> str:
         fault = "no lm head, only " + ", ".join(spec.heads)
     elif spec.encoder is None and any(b.cross is not None for b in spec.decoder.blocks.values()):
         fault = "a decoder with cross-attention but no encoder"
+    elif any(stack.embedding.vocab is None for stack in spec.stacks.values()):
+        kinds = [stack.embedding.input.kind for stack in spec.stacks.values() if stack.embedding.vocab is None]
+        fault = f"a stack that reads {kinds[0]}, not text"
     else:
         ahead = [name for name, b in spec.decoder.blocks.items() if not causal_only(b.attention.pattern)]
         fault = f"blocks that look ahead: {', '.join(ahead)}" if ahead else None

@@ -27,7 +27,7 @@ class Reader:
 
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
         self.spec, self.tokenizer = spec, tokenizer
-        self._vocab = min(stack.embedding.vocab for stack in spec.stacks.values())
+        self._vocab = spec.vocab or 0  # 0: nothing reads ids, and no text is generated
         if tokenizer is not None and tokenizer.vocab_size > self._vocab:
             raise ConfigError(
                 "the tokenizer is larger than the model's embedding",

@@ -1,5 +1,6 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
-position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, embedding, head; attend, cache and init serve them all."""
+position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, inputs, embedding, head; attend, cache and
+init serve them all; pair joins two models."""
 
 from .at import At
 from .attend import Backend
@@ -12,10 +13,12 @@ from .ffn import GatedSpec, PlainSpec
 from .head import HeadSpec
 from .heads import GroupedSpec
 from .init import NormalInit, XavierInit, ZeroOutInit
+from .inputs import Frames, Patches, TokenInput
 from .latent import LatentSpec
 from .model import ModelSpec, Transformer
 from .moe import ExpertsSpec
 from .norm import BatchNormSpec, DyTSpec, LayerNormSpec, NoNormSpec, RMSNormSpec
+from .pair import Pair, PairSpec
 from .pattern import And, Causal, Document, Full, Or, Prefix, Window
 from .position import AlibiSpec, BucketsSpec, LearnedSpec, NoPosition, RotarySpec, SinusoidalSpec
 from .residual import DeepNorm, LayerScale, NoGain, ResidualSpec, ReZero
@@ -45,6 +48,7 @@ __all__ = [
     "DyTSpec",
     "EmbeddingSpec",
     "ExpertsSpec",
+    "Frames",
     "Full",
     "GatedSpec",
     "GroupedSpec",
@@ -61,6 +65,9 @@ __all__ = [
     "NoSharing",
     "NormalInit",
     "Or",
+    "Pair",
+    "PairSpec",
+    "Patches",
     "PlainSpec",
     "Prefix",
     "RMSNormSpec",
@@ -71,6 +78,7 @@ __all__ = [
     "SinusoidalSpec",
     "Spec",
     "StackSpec",
+    "TokenInput",
     "Tokens",
     "Transformer",
     "Window",

@@ -20,11 +20,12 @@ class At(NamedTuple):
     padded: bool = False
 
     @staticmethod
-    def of(tokens: Tokens) -> At:
-        """The coordinates a stream of tokens states, or 0..T−1."""
+    def of(tokens: Tokens, length: int | None = None) -> At:
+        """The coordinates a stream of tokens states, or 0..T−1. length: T, where a signal does not tell it."""
         pos = tokens.pos
         if pos is None:
-            pos = torch.arange(tokens.ids.shape[1], device=tokens.ids.device).unsqueeze(0)
+            read = tokens.ids if tokens.signal is None else tokens.signal
+            pos = torch.arange(read.shape[1] if length is None else length, device=read.device).unsqueeze(0)
         return At(pos, tokens.segment, tokens.mark, tokens.padded)
 
     def map(self, f: object) -> At:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class NormalInit(Spec):
     """N(0, std) for every matrix and table (token tables and output matrices at most 0.4/√width, so that the first
     logits stay small in wide models); with `residual`, matrices that write into the stream are divided by
-    √(sublayers of the stack) (GPT-2, Radford et al. 2019 §2.3). Biases 0, gains 1."""
+    √(sublayers of the stack) (GPT-2, Radford et al. 2019 §2.3). Biases 0, gains 1. Class token N(0, std), mask token 0
+    (DINOv2's code)."""
 
     kind: Literal["normal"] = "normal"
     std: float = Field(0.02, gt=0)
@@ -46,6 +47,8 @@ class ZeroOutInit(Spec):
 Init = Annotated[NormalInit | XavierInit | ZeroOutInit, Field(discriminator="kind")]
 
 FIRST_LOGIT = 0.4  # deviation of a first logit at most: it adds half its square to ln V, under 2 % from 60 classes on
+TABLES = ("embed.token", "embed.types", "embed.position", "relative.")
+STEMS = ("embed.patch", "embed.conv")  # convolutions: a row is a whole window
 WRITERS = (".o.weight", ".down.weight", ".down", ".shared.down.weight")  # matrices whose output joins the stream
 
 
@@ -73,20 +76,25 @@ def _stack(stack: nn.Module, prefix: str, init: Init, generator: torch.Generator
     sublayers = sum(2 + (spec.blocks[k].cross is not None) for k in stack.kinds)
     for name, p in stack.named_parameters():
         if p.dim() < 2 or name.endswith("_bias"):  # experts hold a row of biases each
-            if name.endswith("bias") and ".norm" not in name and not _in_norm(stack, name):
+            if name == "embed.cls":
+                _normal(p, getattr(init, "std", 0.02), generator)
+            elif name == "embed.mask":
+                p.zero_()
+            elif name.endswith("bias") and ".norm" not in name and not _in_norm(stack, name):
                 p.zero_()
             continue
-        table = name.startswith("embed.") and "project" not in name or name.startswith("relative.")
+        table = name.startswith(TABLES)
+        inputs, outputs = (p[0].numel(), len(p)) if name.startswith(STEMS) else (p.shape[-1], p.shape[-2])
         writes = name.endswith(WRITERS)
         if table:
             std = init.table if init.kind == "zero_out" else init.std
             cap = FIRST_LOGIT * p.shape[-1] ** -0.5 if name == "embed.token" and init.kind != "zero_out" else std
             _normal(p, min(std, cap), generator)
         elif init.kind == "zero_out":
-            bound = init.gain * math.sqrt(3 / p.shape[-1])
+            bound = init.gain * math.sqrt(3 / inputs)
             p.zero_() if writes else _uniform(p, bound, generator)
         elif init.kind == "xavier":
-            _uniform(p, math.sqrt(6 / (p.shape[-1] + p.shape[-2])), generator)
+            _uniform(p, math.sqrt(6 / (inputs + outputs)), generator)
         else:
             _normal(p, init.std / math.sqrt(sublayers) if writes and init.residual else init.std, generator)
         gain = _residual_gain(stack, name)

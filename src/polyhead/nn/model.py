@@ -1,6 +1,6 @@
 """A Transformer: optional encoder, optional decoder, heads. Read this first, then stack, block, attention.
 
-    ids ─ embedding ─ layers ─ final norm ─ head ─▶ logits
+    ids, pixels or frames ─ embedding ─ layers ─ final norm ─ head ─▶ logits
     BERT has an encoder, GPT a decoder, T5 both; nothing else tells them apart.
 """
 
@@ -47,6 +47,9 @@ class ModelSpec(Spec):
         if self.share_embeddings:
             self._check_shared()
         for name, head in self.heads.items():
+            if head.tied and self.top.embedding.vocab is None:
+                got = self.top.embedding.input.kind
+                raise ValueError(f"tied head {name!r} needs a token table: expected token ids, got {got}; set tied false")
             if head.tied and head.output != self.top.embedding.vocab:
                 raise ValueError(f"tied head {name!r} has the vocabulary's size: got {head.output}")
             table = self.top.embedding.table_width(self.top.width)
@@ -58,12 +61,16 @@ class ModelSpec(Spec):
     def _check_shared(self) -> None:
         if self.encoder is None or self.decoder is None:
             raise ValueError("share_embeddings needs both an encoder and a decoder")
+        if any(s.embedding.vocab is None for s in self.stacks.values()):
+            raise ValueError("share_embeddings needs two token tables: got a stack that reads a signal")
         tables = [(s.embedding.vocab, s.embedding.table_width(s.width)) for s in (self.encoder, self.decoder)]
         if tables[0] != tables[1]:
             raise ValueError(f"shared embeddings must have one shape: got {tables[0]} and {tables[1]}")
 
     def _check_context(self) -> None:
         for stack in self.stacks.values():
+            if stack.embedding.vocab is None:  # a signal's positions are its own
+                continue
             length = getattr(stack.embedding.position, "length", None)
             if length is not None and length < self.context:
                 raise ValueError(f"context must fit the learned positions: got context {self.context}, table {length}")
@@ -72,6 +79,11 @@ class ModelSpec(Spec):
     def stacks(self) -> dict[str, StackSpec]:
         pairs = {"encoder": self.encoder, "decoder": self.decoder}
         return {name: stack for name, stack in pairs.items() if stack is not None}
+
+    @property
+    def vocab(self) -> int | None:
+        """Rows of the smallest token table, None where nothing reads token ids."""
+        return min((s.embedding.vocab for s in self.stacks.values() if s.embedding.vocab is not None), default=None)
 
     @property
     def top(self) -> StackSpec:
@@ -89,8 +101,9 @@ class ModelSpec(Spec):
         return total + Counts({f"heads.{n}": h.params(self.top.width) for n, h in self.heads.items()})
 
     def flops(self, tokens: int, rows: int = 1, source: int | None = None) -> Counts:
-        """Forward FLOPs of `rows` rows of `tokens` tokens (and `source` tokens for an encoder–decoder), every product
-        in full: what a causal or window pattern lets a kernel skip is not taken off. Training costs 3× this."""
+        """Forward FLOPs of `rows` rows of `tokens` tokens (and `source` tokens for an encoder–decoder; of a signal, the
+        vectors it becomes: patches and class token, half the frames), every product in full: what a causal or window
+        pattern lets a kernel skip is not taken off. Training costs 3× this."""
         total, source = Counts({}), tokens if source is None else source
         if self.encoder is not None:
             length = source if self.decoder is not None else tokens
@@ -125,7 +138,7 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tokens, source: Tokens | None = None, cache: Cache | None = None) -> Tensor:
         """Logits of the first head: (B, T, output), or (B, output) when it pools; fp32 at least."""
         x, _ = self.hidden(tokens, source, cache)
-        return self.logits(x, at=At.of(tokens))
+        return self.logits(x, at=At.of(tokens, x.shape[1]), read=tokens if source is None else source)
 
     def hidden(
         self, tokens: Tokens, source: Tokens | None = None, cache: Cache | None = None
@@ -136,17 +149,20 @@ class Transformer(nn.Module):
         if source is None:
             return self.decoder(tokens, cache)
         memory, balance = self.encoder(source)
-        at = At.of(source)
+        at = At.of(source, memory.shape[1])
         if cache is not None:
             cache.memory, cache.memory_at = self.decoder.remember(memory), at
             return self.decoder(tokens, cache)
         x, more = self.decoder(tokens, None, memory, at)
         return x, balance if more is None else more if balance is None else balance + more
 
-    def logits(self, x: Tensor, head: str | None = None, at: At | None = None) -> Tensor:
-        """A head's answer for hidden states x (B, T, D); at is needed by heads that pool over padded rows."""
+    def logits(
+        self, x: Tensor, head: str | None = None, at: At | None = None, read: Tokens | None = None
+    ) -> Tensor:
+        """A head's answer for hidden states x (B, T, D). at is needed by heads that pool over padded rows, read, the
+        tokens (of an encoder–decoder, the source), by those that look for an id."""
         module = self.heads[head or next(iter(self.heads))]
-        return module(x, at, self.table if module.spec.tied else None)
+        return module(x, at, self.table if module.spec.tied else None, read)
 
     @property
     def top(self) -> Stack:

@@ -1,7 +1,8 @@
 """AXIS position: how a token knows where it is.
 
 Contract of a choice (identity, or nothing, by default)
-    embed(x, pos)                 x (B, T, D) with the position added; absolute choices, used by the embedding
+    embed(x, pos, grid)           x (B, T, D) with the position added; absolute choices, used by the embedding;
+                                  grid: rows and columns, where the last tokens are an image's patches
     prepare(q, length)            a table made once per call; length = the longest position + 1 the call may reach
     rotate(x, table)              x (B, n, T, d) with queries or keys rotated
     bias(table, head, q, k)       a term added to the scores, elementwise in head (1, h, 1, 1) and coordinates
@@ -30,7 +31,7 @@ class Position(nn.Module):
     relates = False  # True: content() adds scores of its own
     fixed_length = False  # True: the table depends on `length`, so a cached run must fix it at its start
 
-    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
+    def embed(self, x: Tensor, pos: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         return x
 
     def prepare(self, q: At, length: int) -> Any:
@@ -60,11 +61,16 @@ class NoPosition(Spec):
 
 class LearnedSpec(Spec):
     """A learned vector per position (BERT, GPT-2). The row is pos + offset; OPT and RoBERTa start at 2 (a padded token,
-    pos −1, reads row offset − 1 or 0)."""
+    pos −1, reads row offset − 1 or 0).
+
+    resize, of an image's patches: "bicubic" stretches their square of rows to the grid of an image of another size, the
+    class token's row kept (DINOv2, arXiv 2304.07193; Dosovitskiy et al. 2021 §3.2); "no" refuses such an image.
+    """
 
     kind: Literal["learned"] = "learned"
     length: int = Field(gt=0, description="positions the table holds, offset not counted")
     offset: int = Field(0, ge=0)
+    resize: Literal["no", "bicubic"] = "no"
 
     def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return (self.length + self.offset) * width
@@ -76,10 +82,28 @@ class LearnedSpec(Spec):
 class Learned(Position):
     def __init__(self, spec: LearnedSpec, width: int) -> None:
         super().__init__()
-        self.offset = spec.offset
+        self.offset, self.resize = spec.offset, spec.resize
         self.weight = nn.Parameter(torch.empty(spec.length + spec.offset, width))
 
-    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
+    def table(self, before: int, grid: tuple[int, int]) -> Tensor:
+        """(before + rows·columns, D): the weight, or its square of rows stretched to the grid, in fp32 at least."""
+        side = math.isqrt(len(self.weight) - before)
+        if grid == (side, side):
+            return self.weight
+        if self.resize == "no":
+            got = f"{grid[0]} × {grid[1]}"
+            raise ValueError(
+                f"the image has another size than the positions: expected {side} × {side} patches, got {got}; "
+                "set resize of the positions to bicubic, or scale the image"
+            )
+        square = self.weight[before:].view(1, side, side, -1).permute(0, 3, 1, 2)
+        wide = square if square.dtype == torch.float64 else square.float()
+        wide = nn.functional.interpolate(wide, size=grid, mode="bicubic", align_corners=False)
+        return torch.cat([self.weight[:before], wide.to(square.dtype).flatten(2).squeeze(0).T])
+
+    def embed(self, x: Tensor, pos: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        if grid is not None:
+            return x + self.table(x.shape[1] - grid[0] * grid[1], grid)
         return x + nn.functional.embedding((pos + self.offset).clamp(min=0), self.weight)
 
 
@@ -87,13 +111,15 @@ class SinusoidalSpec(Spec):
     """sin and cos of pos / 10000^(2i/d) (Vaswani et al. 2017 §3.5).
 
     layout "pairs" interleaves sin, cos as the paper writes it; "halves" puts all sines first (tensor2tensor, Marian).
-    step "half-1" spaces the frequencies by d/2 − 1, as tensor2tensor and fairseq do.
+    step "half-1" spaces the frequencies by d/2 − 1, as tensor2tensor and fairseq do. With an offset, pos counts from
+    there, and padding gets zeros (fairseq: the padding id + 1).
     """
 
     kind: Literal["sinusoidal"] = "sinusoidal"
     layout: Literal["pairs", "halves"] = "pairs"
     step: Literal["half", "half-1"] = "half"
     base: float = Field(10000.0, gt=1)
+    offset: int = Field(0, ge=0)
 
     def params(self, width: int, heads: int, head_dim: int = 0) -> int:
         return 0
@@ -112,13 +138,17 @@ class Sinusoidal(Position):
         steps = self.half if self.spec.step == "half" else max(self.half - 1, 1)
         span = width / 2 if self.spec.step == "half" and width % 2 else steps
         index = torch.arange(self.half, device=pos.device, dtype=torch.float32)
-        angle = pos.clamp(min=0).float().unsqueeze(-1) * torch.exp(index * (-math.log(self.spec.base) / span))
+        pos = (pos + self.spec.offset).clamp(min=0)
+        angle = pos.float().unsqueeze(-1) * torch.exp(index * (-math.log(self.spec.base) / span))
         if self.spec.layout == "pairs":
             return torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)[..., :width]
         return torch.cat([angle.sin(), angle.cos()[..., : width - self.half]], -1)
 
-    def embed(self, x: Tensor, pos: Tensor) -> Tensor:
-        return x + self.table(pos, x.shape[-1]).to(x.dtype)
+    def embed(self, x: Tensor, pos: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        table = self.table(pos, x.shape[-1])
+        if self.spec.offset:
+            table = table.masked_fill((pos < 0).unsqueeze(-1), 0.0)
+        return x + table.to(x.dtype)
 
 
 # ---------------------------------------------------------------- relative: inside attention

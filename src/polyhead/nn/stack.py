@@ -79,8 +79,8 @@ class StackSpec(Spec):
         return total + Counts({"positions": relative, "norms": final})
 
     def flops(self, tokens: int, rows: int, source: int = 0) -> Counts:
-        """Forward FLOPs of `rows` rows of `tokens` tokens each, over memories of `source` tokens each."""
-        total = Counts({"embedding": self.embedding.flops(self.width, rows * tokens)})
+        """Forward FLOPs of `rows` rows of `tokens` tokens (or patches, class token included) each, over memories of `source` tokens each."""
+        total = Counts({"embedding": self.embedding.flops(self.width, tokens, rows)})
         for i in range(self.layers):
             block = self.blocks[self.kind(i)]
             pairs = (rows * tokens * tokens, rows * tokens * source)
@@ -140,7 +140,7 @@ class Stack(nn.Module):
         return block(x, view, **extra)
 
     def _at(self, tokens: Tokens, cache: Cache | None) -> At:
-        at = At.of(tokens)
+        at = At.of(tokens, self.embed.length(tokens))
         if cache is None or tokens.pos is not None:
             return at
         if not cache.level:
@@ -203,6 +203,8 @@ class Stack(nn.Module):
 
     def new_cache(self, batch: int, length: int, slack: int = 0) -> Cache:
         """A cache for `batch` rows of at most `length` tokens. slack: extra ring slots, the longest draft to roll back."""
+        if self.embed.token is None:
+            raise ValueError(f"only token ids come step by step: this stack reads {self.spec.embedding.input.kind}")
         weight = next(self.parameters())
         # one query over a half-precision cache is several times slower on a CPU than over an fp32 one
         slow = weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16)

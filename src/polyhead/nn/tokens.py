@@ -8,20 +8,24 @@ from torch import Tensor
 
 
 class Tokens(NamedTuple):
-    """One stream of tokens, B rows of T.
+    """One stream of tokens, B rows of T; or of images or audio, as a signal.
 
-    ids: (B, T) long. pos: (B, T) or (1, T) long, −1 = padding; None = 0..T−1 and no padding at all.
+    ids: (B, T) long, None with a signal. pos: (B, T) or (1, T) long, −1 = padding; None = 0..T−1 and no padding at all.
     segment: (B, T) long document number; a token attends only within its own document. None = one document.
     mark: (B, T) bool, prefix tokens (prefix LM). types: (B, T) long token types (BERT's sentence A/B).
     padded: a Python fact, true if some pos may be −1; a batch without padding keeps the mask-free path.
+    signal: pixels (B, C, H, W) or spectrum (B, bands, frames), alone: it has no padding, its T comes from the stack that
+    reads it. masked: (B, patches) bool, patches hidden behind the mask vector.
     """
 
-    ids: Tensor
+    ids: Tensor | None = None
     pos: Tensor | None = None
     segment: Tensor | None = None
     mark: Tensor | None = None
     types: Tensor | None = None
     padded: bool = False
+    signal: Tensor | None = None
+    masked: Tensor | None = None
 
 
 class Batch(NamedTuple):

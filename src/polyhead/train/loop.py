@@ -210,7 +210,9 @@ def tokens_of(batch: Batch) -> Tensor:
 
 def _real(tokens: Tokens) -> Tensor:
     if tokens.pos is None:
-        return torch.tensor(float(tokens.ids.numel()), device=tokens.ids.device)
+        read = tokens.ids if tokens.signal is None else tokens.signal
+        rows = read.numel() if tokens.signal is None else len(read)  # an image counts as one
+        return torch.tensor(float(rows), device=read.device)
     return (tokens.pos >= 0).sum().float()
 
 

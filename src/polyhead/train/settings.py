@@ -144,7 +144,7 @@ def spec_of(config: RunConfig, vocab: int) -> ModelSpec:
     spec = for_objective(spec, config.training.objective)
     if config.tokenizer.path is None:
         return with_vocab(spec, vocab)
-    rows = min(stack.embedding.vocab for stack in spec.stacks.values())
+    rows = spec.vocab
     if vocab > rows:
         raise ConfigError(
             "the tokenizer is larger than the model's embedding", expected=f"at most {rows} tokens",
