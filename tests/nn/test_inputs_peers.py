@@ -242,14 +242,14 @@ def test_marian_s_and_fairseq_s_sinusoids_are_theirs():
     from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding as Marian
 
     theirs = Marian(512, 32)
-    mine = ph.SinusoidalSpec(layout="halves").build(32, 1)
+    mine = ph.SinusoidalSpec(layout="halves").build(32, 1, 32)
     pos = torch.arange(512)[None]
     close(mine.embed(torch.zeros(1, 512, 32), pos)[0], theirs.create_weight(), 5e-5)
     ids = torch.tensor([[5, 6, 7, 1, 1], [5, 6, 1, 1, 1]])
     expected = Fairseq(20, 32, 1)
     expected.make_weight(20, 32, 1)
     pos = torch.arange(5).masked_fill(ids == 1, -1)
-    mine = ph.SinusoidalSpec(layout="halves", step="half-1", offset=2).build(32, 1)
+    mine = ph.SinusoidalSpec(layout="halves", step="half-1", offset=2).build(32, 1, 32)
     close(mine.embed(torch.zeros(2, 5, 32), pos), expected(ids), 1e-6)
 
 
