@@ -228,6 +228,6 @@ def test_a_model_without_a_vocabulary_goes_through_what_changes_one():
         ph.ModelSpec(**{**dict(speech), "share_embeddings": True})
     with pytest.raises(Exception, match="does not fit this architecture"):
         for_objective(vision, "masked")
-    assert "pixels (B, 3, H, W)" in draw(vision) and "source spectrum (B, 3, frames)" in draw(speech)
+    assert "pixels" in draw(vision) and "frames" in draw(speech)
     again = ph.ModelSpec.model_validate_json(vision.model_dump_json())
     assert again == vision

@@ -111,7 +111,7 @@ def _facts(spec: ModelSpec, config: dict[str, Any], generation: dict[str, Any]) 
     told = {key: generation.get(key, config.get(key)) for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id")}
     start = told["decoder_start_token_id"] if spec.encoder is not None else told["bos_token_id"]
     shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
-    vocab = min(stack.embedding.vocab or 0 for stack in spec.stacks.values())
+    vocab = spec.vocab or 0
     facts = {"eos": _known(told["eos_token_id"], vocab, "eos_token_id"), "start": _known(start, vocab, "the start token's id")}
     return {"objective": shape} | {key: value for key, value in facts.items() if value is not None}
 
