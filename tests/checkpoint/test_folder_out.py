@@ -135,6 +135,7 @@ def test_places_where_no_model_belongs(tmp_path: Path) -> None:
     assert "letter.txt" in entries(tmp_path / "home")
     refused(tmp_path / "home" / "letter.txt", "a file", call=out)
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.json").write_text('{"model_type": "gpt2"}')
     refused(tmp_path / "run", "run", call=out)
     refused(tmp_path / "models--a--b" / "snapshots" / "c", "cache", call=out)
     assert not (tmp_path / "models--a--b").exists()
@@ -186,7 +187,7 @@ def run_until(monkeypatch: pytest.MonkeyPatch, stop: int, error: BaseException, 
             patch.setattr(os, name, lambda *a, genuine=genuine, **o: None if count >= stop and isinstance(error, Crash) else genuine(*a, **o))
         try:
             work()
-        except (Crash, DiskError):
+        except (Crash, DiskError, CheckpointError):
             return True
     return False
 
@@ -199,18 +200,26 @@ def test_whenever_it_stops_the_folder_holds_the_old_model_the_new_one_or_none(
     outcomes = set()
     for stop in range(1, 200):
         folder = put_shards(tmp_path / str(stop))
-        if not run_until(monkeypatch, stop, error, lambda folder=folder: write_hf(folder, {"model_type": "new"}, new, max_shard_bytes=60)):
+        (folder / "a.json").write_text('{"is": "old"}')
+        (folder / "z.json").write_text('{"is": "old"}')
+        side = {name: {"is": "new"} for name in ("a.json", "z.json")}
+        options = {"extra_json": side, "max_shard_bytes": 60}
+        if not run_until(monkeypatch, stop, error, lambda f=folder, o=options: write_hf(f, {"model_type": "new"}, new, **o)):
             break
         try:
             source = open_source(folder)
         except CheckpointError:
             outcomes.add("none")
+            write_hf(folder, CONFIG, tensors())
+            assert holds(folder, tensors())
             continue
         is_new = source.config == {"model_type": "new"}
         assert holds(folder, new if is_new else tensors()), stop
         outcomes.add("new" if is_new else "old")
+        for name in side:
+            assert source.folder.object(name) == {"is": "new" if is_new else "old"}, stop
         if isinstance(error, OSError) and not is_new:
-            assert entries(folder) == entries(put_shards(tmp_path / "whole")), stop
+            assert entries(folder) == sorted([*entries(put_shards(tmp_path / "whole")), *side]), stop
     assert stop > 15
     assert outcomes == ({"old", "new"} if isinstance(error, OSError) else {"old", "none", "new"})
     write_hf(folder, CONFIG, tensors())

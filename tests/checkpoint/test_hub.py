@@ -152,3 +152,6 @@ def test_offline_the_cache_is_enough_even_if_another_program_filled_it(monkeypat
     assert open_source(resolve("owner/name")).config == CONFIG
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE is set"):
         resolve("owner/name@v2")
+    incomplete = errors.LocalEntryNotFoundError("there is more of it on the Hub")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: throw(incomplete))
+    assert resolve("owner/name").samefile(snapshot)

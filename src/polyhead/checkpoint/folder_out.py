@@ -127,11 +127,11 @@ def _check_target(folder: Path) -> None:
         received = "a file"
     elif folder.is_dir():
         with disk_errors(folder):
-            names = sorted(os.listdir(folder))
+            names = sorted(os.listdir(folder))  # a stage: a model was being written when the process was killed
         foreign = [name for name in names if not _HARMLESS.fullmatch(name)]
         if any(name in _RUN for name in names):
             received = "the folder of a run"
-        elif foreign and not _is_model(folder):
+        elif foreign and not _is_model(folder) and not any(name.startswith(_STAGE) for name in names):
             received = f"a folder with {', '.join(map(shown, foreign[:5]))}"
     if received is not None:
         raise CheckpointError(

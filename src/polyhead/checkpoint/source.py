@@ -53,10 +53,8 @@ class Shard:
         entry = self.header.tensors[name]
         try:
             if self._opened is None:
-                opened = safe_open(self._real, framework="pt", device="cpu")
-                self._require_unchanged()  # what was opened is what was checked
-                self._opened = opened
-            self._require_unchanged()
+                self._opened = safe_open(self._real, framework="pt", device="cpu")
+            self._require_unchanged()  # what is mapped is what was checked
             tensor = self._opened.get_tensor(name)
         except OSError as error:
             raise unreadable(self.path, error) from error
