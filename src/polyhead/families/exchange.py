@@ -53,6 +53,7 @@ class Reading(NamedTuple):
 def read_config(config: Config, source: str = "config.json", *, untie: bool = False, heads: list[str] | None = None) -> Reading:
     """The architecture of a config.json. untie: an output matrix of its own whatever the config says (the file has one).
     heads: only these of its class. ConfigError names the key."""
+    config = _inner(config)
     name = find_recipe(config, source)
     recipe = recipes()[name]
     architecture = _architecture(config, recipe, source)
@@ -63,6 +64,16 @@ def read_config(config: Config, source: str = "config.json", *, untie: bool = Fa
     out = {head: recipe["hf"]["heads"][head] for head in wanted} or STATES
     template = recipe["spec"] | {"heads": out, "family": name}
     return Reading(_validated(template, values, recipe, source), name, architecture, values)
+
+
+def _inner(config: Config) -> Config:
+    """The part of a composed model's config that a recipe reads ("inside": the text of a model that sees), under its own type."""
+    for recipe in recipes().values():
+        hf = recipe.get("hf", {})
+        part = config.get(hf.get("inside"))
+        if config.get("model_type") in hf.get("types", ()) and isinstance(part, dict):
+            return {**part, "model_type": config["model_type"]}
+    return config
 
 
 def find_recipe(config: Config, source: str = "config.json") -> str:
@@ -479,6 +490,7 @@ def _window_back(pattern: Any) -> int | None:
 
 
 NUMBERS: dict[str, Number] = {
+    "@null": Number(lambda n: n, lambda n: n),  # null is a value, not an absent key
     "@less_one": Number(lambda n: None if n is None else n - 1, lambda n: None if n is None else n + 1),
     "@less_two": Number(lambda n: None if n is None else n - 2, lambda n: None if n is None else n + 2),
     "@half": Number(lambda n: None if n is None else n // 2, lambda n: None if n is None else 2 * n),

@@ -5,25 +5,27 @@ pre-norm RMS, SwiGLU, rotary, no biases, an untied output matrix. llama-nano is 
 RECIPES = {
     "llama": {
         "values": {
-            "vocab": 32000, "context": 2048, "kv_heads": None, "theta": 10000.0,
-            "norm": {"kind": "rms", "eps": "$eps"}, "eps": 1e-5, "pattern": {"kind": "causal"}, "lr": 3e-4, "head_dim": None, "act": "silu",
-            "bias": "", "ffn_bias": False, "tied": False, "position": {"kind": "rotary", "theta": "$theta"}, "labels": 2,
+            "vocab": 32000, "context": 2048, "kv_heads": None, "head_dim": None, "bias": "", "qk_norm": None, "scale": None, "softcap": None,
+            "grouped": {
+                "heads": "$heads", "kv_heads": "$kv_heads", "head_dim": "$head_dim", "bias": "$bias", "qk_norm": "$qk_norm",
+                "scale": "$scale", "softcap": "$softcap",
+            },
+            "theta": 10000.0, "position": {"kind": "rotary", "theta": "$theta"}, "pattern": {"kind": "causal"},
+            "act": "silu", "ffn_bias": False, "ffn": {"kind": "gated", "act": "$act", "inner": "$inner", "bias": "$ffn_bias"},
+            "eps": 1e-5, "norm": {"kind": "rms", "eps": "$eps"}, "residual": {"placement": "pre"}, "layout": ["layer"],
+            "blocks": {"layer": {
+                "attention": {"heads": "$grouped", "pattern": "$pattern", "position": "$position"}, "ffn": "$ffn", "norm": "$norm", "residual": "$residual",
+            }},
+            "embed_scale": 1.0, "tied": False, "labels": 2, "lr": 3e-4, "drop": 0.0,
         },
         "spec": {
             "family": "$family", "context": "$context",
             "decoder": {
-                "width": "$width", "layers": "$layers", "layout": ["layer"], "final_norm": "$norm",
-                "embedding": {"vocab": "$vocab"},
-                "blocks": {"layer": {
-                    "attention": {
-                        "heads": {"heads": "$heads", "kv_heads": "$kv_heads", "head_dim": "$head_dim", "bias": "$bias"}, "pattern": "$pattern", "position": "$position",
-                    },
-                    "ffn": {"kind": "gated", "act": "$act", "inner": "$inner", "bias": "$ffn_bias"},
-                    "norm": "$norm",
-                }},
+                "width": "$width", "layers": "$layers", "layout": "$layout", "final_norm": "$norm", "blocks": "$blocks",
+                "embedding": {"vocab": "$vocab", "scale": "$embed_scale"},
             },
             "heads": {"lm": {"task": "lm", "output": "$vocab", "tied": "$tied"}},
-            "init": {"kind": "normal", "std": 0.02, "residual": True},
+            "init": {"kind": "normal", "std": 0.02, "residual": True}, "dropout": {"attention": "$drop"},
         },
         "tokenizer": {"kind": "sentencepiece", "vocab_size": "$vocab"},
         "training": {
@@ -44,7 +46,7 @@ RECIPES = {
                 ["intermediate_size", "inner"], ["max_position_embeddings", "context", 2048], ["rms_norm_eps", "eps", 1e-6],
                 ["hidden_act", "act", {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}, "silu"],
                 ["attention_bias", "bias", {False: "", True: "qkvo"}, False], ["mlp_bias", "ffn_bias", False],
-                ["tie_word_embeddings", "tied", False], ["@rope", "position", {}], ["@labels", "labels"],
+                ["tie_word_embeddings", "tied", False], ["attention_dropout", "drop", 0.0], ["@rope", "position", {}], ["@labels", "labels"],
             ],
             "weights": [
                 ["~embed_tokens.weight", "decoder.embed.token"], ["~norm.*", "decoder.final_norm.*"],

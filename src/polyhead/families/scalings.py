@@ -45,7 +45,8 @@ def _head_width(values: Config, args: Config) -> int | None:
     from .presets import fill
 
     try:
-        return int(fill(args.get("rotated", "$head_dim"), values))
+        head = fill(args.get("rotated", "$head_dim"), values)
+        return int(fill(["@over", "$width", "$heads"], values) if head is None else head)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return None  # the spec's own check says what is wrong with the heads
 
