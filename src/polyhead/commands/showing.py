@@ -55,21 +55,20 @@ def resolve(name: str) -> ModelSpec:
 
 
 def _list(as_json: bool) -> int:
-    from polyhead.families import preset, presets
+    from polyhead.families import by_family, preset
 
-    groups: dict[str, dict[str, Any]] = {}
-    for name in presets():
-        groups.setdefault(preset(name).family, {})[name] = _brief(preset(name))
+    groups = {family: {name: _brief(preset(name)) for name in names} for family, names in by_family().items()}
     if as_json:
         emit({name: {"family": family} | brief for family, briefs in groups.items() for name, brief in briefs.items()})
         return 0
-    wide = max(len(name) for names in groups.values() for name in names)
-    say(f"{'':<{wide}}  {'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
+    first = max(map(len, groups)) + 2
+    second = max(len(name) for names in groups.values() for name in names)
+    say(f"{'family':<{first}}{'preset':<{second}}{'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
     for family, briefs in groups.items():
-        say(family)
-        for name, brief in briefs.items():
+        for i, (name, brief) in enumerate(briefs.items()):
             layers, width, context = ("+".join(map(str, brief["layers"])), f"{brief['width']:,}", f"{brief['context']:,}")
-            say(f"  {name:<{wide}}{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}")
+            sizes = f"{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}"
+            say(f"{'' if i else family:<{first}}{name:<{second}}{sizes}")
     say("\nDraw one: polyhead show gpt-nano. Compare two: polyhead show llama-7b --against gpt2")
     return 0
 
