@@ -37,18 +37,20 @@ def run_show(name: str | None, against: str | None, as_json: bool) -> int:
 
 
 def resolve(name: str) -> ModelSpec:
-    """The spec of a preset, a spec file, or a model's folder. No weights are read."""
+    """The spec of a preset, a spec file, a run, a model's folder, or a model of the Hub. No weights are read or fetched."""
     from polyhead import families
-    from polyhead.generate.folder import SPEC, read_spec
+    from polyhead.checkpoint import is_hub_name
+    from polyhead.checkpoint import resolve as locate
+    from polyhead.families.document import SUFFIXES
+    from polyhead.generate.folder import read_architecture
 
-    path = Path(name)
-    if name not in families.presets() and path.is_dir():
-        if not (path / SPEC).exists():
-            from polyhead.generate.folder import read_folder
-
-            read_folder(path)  # says what is wrong with it
-        return read_spec(path / SPEC)
-    return families.resolve(name)
+    if name in families.presets():
+        return families.preset(name)
+    if Path(name).is_dir():
+        return read_architecture(Path(name))
+    if name.lower().endswith(SUFFIXES) or not any(mark in name for mark in "/\\"):
+        return families.resolve(name)
+    return read_architecture(locate(name, weights=False) if is_hub_name(name) else Path(name))
 
 
 # ---------------------------------------------------------------- all presets
