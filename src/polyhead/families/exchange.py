@@ -257,7 +257,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     hf = recipe["hf"]
     architecture = _class_of(spec, hf, name)
     bound = _bind(spec, recipe)
-    config: Config = {}
+    config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
     for key, value, *rest in hf["config"]:
         config |= _written(key, value, rest, bound, recipe["values"])
     config = {**_spelled_old(source or {}), **config, "model_type": hf["types"][0], "architectures": [architecture]}

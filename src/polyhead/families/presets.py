@@ -40,6 +40,9 @@ _FAMILIES = (
     "gemma3",
     "phi3",
     "olmo2",
+    "neox",
+    "opt",
+    "bloom",
     "falcon",
     "bert",
     "roberta",
@@ -207,7 +210,7 @@ def _merged(base: Any, own: Any) -> Any:
 
 
 def _row_name(row: Any) -> str:
-    name = row[0] if isinstance(row[0], str) else row[0][0]
+    name = row[0] if isinstance(row[0], str) else row[0][0]  # "@rope position": two rows may have one op
     return f"{name} {row[1]}" if name.startswith("@") and len(row) > 1 else name
 
 
