@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from polyhead.families import override, preset, presets
 from polyhead.nn import BlockSpec, ModelSpec, ResidualSpec
@@ -55,6 +58,62 @@ def test_no_two_architectures_look_alike() -> None:
         twin = drawn.setdefault(draw(spec), spec)
         assert differences(twin, spec) == []
     assert len(drawn) > 130
+
+
+def leaves(node: BaseModel, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], type, str, Any, Any]]:
+    """(path, class, field, its annotation, value) of every field of a spec."""
+    for name, field in type(node).model_fields.items():
+        value = getattr(node, name)
+        yield (*path, name), type(node), name, field.annotation, value
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple) else [(None, value)]
+        for key, part in inner:
+            if isinstance(part, BaseModel):
+                yield from leaves(part, (*path, name) if key is None else (*path, name, key))
+
+
+def other_values(annotation: Any, value: Any) -> list[Any]:
+    """A few values that a field might have instead."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1, value * 2, value - 1] if isinstance(value, int) else [value * 1.5 + 0.25, value / 2]
+    if isinstance(value, tuple) and value and isinstance(value[0], float):
+        return [tuple(2 * v for v in value)]
+    named = [v for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal for v in get_args(part)]
+    return [v for v in named if v != value] or (["qkvo", "q"] if isinstance(value, str) else [4, 2, 0.5] if value is None else [])
+
+
+def changed(spec: ModelSpec, path: tuple[Any, ...], value: Any) -> ModelSpec | None:
+    data = spec.model_dump(mode="json")
+    node = data
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = value
+    try:
+        return ModelSpec.model_validate(data)
+    except (ValidationError, ValueError, TypeError):
+        return None
+
+
+# Shown only beside what gives them a meaning: a norm on q and k, a dense layer, several groups of experts.
+DEPENDENT = {("GroupedSpec", "qk_norm_over"), ("HeadSpec", "dense_bias"), ("ExpertsSpec", "group_score")}
+
+
+def test_every_field_shows() -> None:
+    """Each field of each choice is changed once, and the drawing changes."""
+    tries: Counter[tuple[type, str]] = Counter()
+    shown, hidden = set(), set()
+    for spec in EVERY.values():
+        for path, choice, name, annotation, value in leaves(spec):
+            if (choice, name) in shown or tries[choice, name] > 4 or name in ("kind", "version", "family"):
+                continue
+            tries[choice, name] += 1
+            others = (changed(spec, path, other) for other in other_values(annotation, value))
+            other = next((other for other in others if other is not None and differences(spec, other)), None)
+            if other is not None:
+                (shown if draw(spec) != draw(other) else hidden).add((choice, name))
+    assert {(choice.__name__, name) for choice, name in hidden - shown} <= DEPENDENT
+    assert len(shown) > 110
 
 
 def test_norms_stand_where_they_are() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from polyhead.nn import ModelSpec, StackSpec
 
 from . import ends, steps
-from .words import Section, Step, count, norm, shape, sharing, spans
+from .words import Section, Step, count, initial, norm, shape, sharing, spans
 
 WIDTH = 100  # columns
 _DO, _SHAPE = 29, 17
@@ -28,9 +28,8 @@ def draw(spec: ModelSpec, name: str = "") -> str:
         if read:
             lines += _section("", Section("", [Step("memory = x", shape("B", "S", stack.width), "what the decoder's cross-attention reads")]))
     for key, head in spec.heads.items():
-        lines += ["", f"head {key}", *_lines(_PLAIN, ends.head(head, spec.top.width))]
-    if rest := _dropouts(spec):
-        lines += ["", *textwrap.wrap(rest, WIDTH)]
+        lines += ["", f"head {key}" + (f" ({head.task})" if head.task != key else ""), *_lines(_PLAIN, ends.head(head, spec.top.width))]
+    lines += ["", *(line for told in _training(spec) for line in textwrap.wrap(told, WIDTH))]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -124,6 +123,8 @@ def _lines(rail: str, found: list[Step]) -> Iterator[str]:
             yield f"{under}{'':<{do_width}} {'':<{_SHAPE}} {text}"
 
 
-def _dropouts(spec: ModelSpec) -> str:
-    places = [f"{place} {p:g}" for place, p in spec.dropout.model_dump().items() if p]
-    return "dropout in training: " + ", ".join(places) if places else ""
+def _training(spec: ModelSpec) -> Iterator[str]:
+    """What stands in the spec for training alone."""
+    yield f"initial values: {initial(spec.init)}"
+    if places := [f"{place} {p:g}" for place, p in spec.dropout.model_dump().items() if p]:
+        yield f"dropout in training: {', '.join(places)}"

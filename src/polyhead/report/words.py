@@ -174,6 +174,26 @@ _GAINS: dict[str, Callable[[Any], Told]] = {
     "deepnorm": lambda c: (f"DeepNorm; sublayers start scaled by {c.beta:g}", ("alpha", "beta")),
 }
 
+def initial(choice: BaseModel) -> str:
+    """Where the weights start."""
+    return _say(choice, _INITS)
+
+
+def _normal(c: Any) -> Told:
+    smaller = ", smaller in matrices that write into x" if c.residual else ""
+    return f"normal, deviation {c.std:g}{smaller}", ("std", "residual")
+
+
+def _zero_out(c: Any) -> Told:
+    return f"0 in matrices that write into x, so that layers start as the identity; tables normal, deviation {c.table:g}", ("table",)
+
+
+_INITS: dict[str, Callable[[Any], Told]] = {
+    "normal": _normal,
+    "xavier": lambda c: (f"Xavier's, uniform; tables normal, deviation {c.std:g}", ("std",)),
+    "zero_out": _zero_out,
+}
+
 # ---------------------------------------------------------------- patterns
 
 
@@ -250,6 +270,12 @@ def _yarn(c: Any) -> Told:
     return text, ("factor", "original", "attention")
 
 
+def _longrope(c: Any) -> Told:
+    short, long = (f"÷ {min(one):.4g} to {max(one):.4g}" for one in (c.short, c.long))
+    text = f"LongRoPE: turns {short} in rows up to {c.original:,} tokens, {long} in longer ones, cos and sin × {c.attention:.4g}"
+    return text, ("original", "short", "long", "attention")
+
+
 def _slower(factor: float) -> str:
     return f"{number(factor)} times slower"
 
@@ -259,10 +285,7 @@ _SCALINGS: dict[str, Callable[[Any], Told]] = {
     "dynamic": lambda c: (f"θ grows beyond {c.original:,} tokens (dynamic NTK, factor {number(c.factor)})", ("factor", "original")),
     "llama3": lambda c: (f"slow turns {_slower(c.factor)} (llama3, trained at {c.original:,})", ("factor", "original")),
     "yarn": _yarn,
-    "longrope": lambda c: (
-        f"a divisor per pair, one list for rows up to {c.original:,} tokens, one beyond (LongRoPE), cos and sin × {c.attention:.4g}",
-        ("original", "short", "long", "attention"),
-    ),
+    "longrope": _longrope,
 }
 
 
