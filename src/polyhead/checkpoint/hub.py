@@ -29,11 +29,10 @@ def is_hub_name(name: str | os.PathLike[str]) -> bool:
     return _parse(name) is not None
 
 
-def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: bool = True) -> Path:
+def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False) -> Path:
     """The folder of a model: the path itself, or a snapshot of the Hub's model in the local cache, fetched if need be.
 
-    unsafe_pickle: fetch pickled weights as well, for `open_source(…, unsafe_pickle=True)`. weights false: fetch the
-    JSON files alone, which is enough to know the architecture. A path is returned whether
+    unsafe_pickle: fetch pickled weights as well, for `open_source(…, unsafe_pickle=True)`. A path is returned whether
     anything is there or not. Raises CheckpointError when the Hub has no such model, keeps it from this user, or cannot
     be reached while the cache lacks it; DiskError when the disk is full.
     """
@@ -43,7 +42,7 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: 
     from huggingface_hub import constants, snapshot_download
 
     repo, revision = found
-    wanted = WANTED + (PICKLED if unsafe_pickle else []) if weights else ["*.json"]
+    wanted = WANTED + (PICKLED if unsafe_pickle else [])
     with disk_errors(Path(constants.HF_HUB_CACHE)):
         try:
             folder = snapshot_download(
@@ -56,7 +55,7 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: 
                     raise
                 raise _refusal(repo, revision, error) from error
             folder = cached
-    return _with_weights(Path(folder), repo, unsafe_pickle) if weights else Path(folder)
+    return _with_weights(Path(folder), repo, unsafe_pickle)
 
 
 def _parse(name: str | os.PathLike[str]) -> tuple[str, str | None] | None:

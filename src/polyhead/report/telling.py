@@ -13,6 +13,7 @@ from polyhead.nn import ModelSpec, StackSpec
 from . import words
 from .differing import Difference, differences, kind_pairs, stack_pairs
 
+WIDTH = 100  # columns
 _NAME, _VALUE = 32, 32
 
 _GROUPS = ("sizes", "layers", "embedding", "attention", "cross-attention", "positions", "feed-forward", "norms", "residual", "heads", "training", "other")  # fmt: skip
@@ -47,11 +48,12 @@ class Place(NamedTuple):
 
 
 def side_by_side(a: ModelSpec, b: ModelSpec, names: tuple[str, str]) -> str:
-    """The differences grouped by part, then the parameters by part; within 100 columns."""
+    """The differences grouped by part, then the parameters by part; at most 100 columns."""
     found = [d for d in differences(a, b) if not _repeats_vocabulary(d, a, b)]
     if not found:
         same = f"{names[0]} and {names[1]} are the same architecture: {a.params().total:,} parameters"
-        return same + (f"\nonly the family's name differs: {a.family or 'none'}, {b.family or 'none'}" if a.family != b.family else "")
+        families = f"; only the family's name differs: {a.family or 'none'}, {b.family or 'none'}" if a.family != b.family else ""
+        return "\n".join(textwrap.wrap(same + families, WIDTH))
     rows = _rows(found, a, b)
     lines = [f"{names[0]} against {names[1]}: {words.count(len(rows), 'difference')}", "", *_columns("", *names)]
     for group in _GROUPS:

@@ -1,0 +1,61 @@
+"""Each tiny checkpoint is made once per process, and opened by us once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import polyhead as ph
+
+from . import reference
+from .cases import BY_NAME, Case
+from .reference import Made
+
+pytest.importorskip("transformers", minversion="5.0")
+
+# what of the table does not import yet
+AWAITED: set[str] = {
+    "bart", "big_bird", "bloom", "clip", "clip_text_model", "clip_vision_model", "deberta-v2", "deepseek_v2", "deepseek_v3",
+    "dinov2", "falcon", "fsmt", "gpt_neox", "gpt_oss", "led", "longformer", "marian",
+    "modernbert", "mt5", "opt", "qwen3_moe", "t5", "vit", "whisper", "bert_choice",
+    "bert_decoder", "gemma3_both_ways", "bert_cross", "gpt2_span", "llama_tag", "llama_span", "electra_discriminator",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        values = getattr(item, "callspec", None)
+        for value in values.params.values() if values else ():
+            name = value if isinstance(value, str) else getattr(value, "case", value)
+            case = BY_NAME.get(str(name))
+            if case is not None and {case.name, case.family} & AWAITED:
+                item.add_marker(pytest.mark.xfail(reason=f"{case.family} is not there yet", strict=False))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case | str], Made]:
+    """made(case): its checkpoint on disk with the reference's answers."""
+    root, done = tmp_path_factory.mktemp("checkpoints"), {}
+
+    def make(case: Case | str) -> Made:
+        case = BY_NAME[case] if isinstance(case, str) else case
+        if case.name not in done:
+            done[case.name] = reference.make(case, root / case.name)
+        return done[case.name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def opened(made: Callable[[Case | str], Made]) -> Callable[[Case | str], ph.Model]:
+    """opened(case): the checkpoint as our Model; not to be changed."""
+    done: dict[str, ph.Model] = {}
+
+    def load(case: Case | str) -> ph.Model:
+        name = str(case)
+        if name not in done:
+            done[name] = ph.load(made(case).folder)
+        return done[name]
+
+    return load

@@ -1,0 +1,72 @@
+"""What polyhead exports opens in transformers 4.57.1 too, with the same logits. In an environment of its own, once for all cases.
+
+$PH_TRANSFORMERS4_PYTHON names that environment's python; without it the release is installed under the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import polyhead as ph
+
+from .cases import BY_NAME, CASES, Case
+from .common import check, gap
+from .reference import Answer, Made
+
+VERSION = "4.57.1"
+_ROOT = Path(__file__).resolve().parents[2]
+# 4.57.1 leaves mscale² out of DeepSeek-V2's attention scale
+CASES4 = [case for case in CASES if case.model != "DeepseekV2ForCausalLM" or case.fields["rope_scaling"] is None]
+
+pytestmark = pytest.mark.slow
+
+
+def python4() -> tuple[str, dict[str, str]]:
+    """(a python, its environment) in which `import transformers` is 4.57.1."""
+    env = {**os.environ, "PYTHONPATH": str(_ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    if "PH_TRANSFORMERS4_PYTHON" in os.environ:
+        return os.environ["PH_TRANSFORMERS4_PYTHON"], env
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polyhead" / f"transformers-{VERSION}"
+    if not (cache / "transformers").is_dir():
+        wanted = [f"transformers=={VERSION}", "huggingface_hub<1.0", "tokenizers>=0.22,<=0.23.0"]
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(cache), *wanted]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"transformers {VERSION} cannot be installed: {done.stderr[-300:]}")
+    return sys.executable, {**env, "PYTHONPATH": os.pathsep.join([str(cache), str(_ROOT)])}
+
+
+@pytest.fixture(scope="module")
+def answers4(made: Callable[[Case], Made], opened: Callable[[Case], ph.Model], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the older release's answer to every case, or what it said instead."""
+    root = tmp_path_factory.mktemp("transformers4")
+    for case in CASES4:
+        opened(case).save(root / case.name, to="hf")
+        save_file({k: t.contiguous() for k, t in made(case).batch.items()}, root / f"{case.name}.batch")
+    python, env = python4()
+    command = [python, "-m", "tests.parity.worker", str(root), *(case.name for case in CASES4)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=570)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1])["version"] == VERSION
+    return root
+
+
+@pytest.mark.parametrize("case", CASES4, ids=str)
+def test_the_older_release_answers_the_same(case: Case, answers4: Path, made: Callable[[Case], Made]) -> None:
+    failure = answers4 / f"{case.name}.failure"
+    assert not failure.exists(), failure.read_text()
+    asked = made(case)
+    found = gap(Answer(load_file(answers4 / f"{case.name}.answer"), []), asked.answer._replace(states=[]), case, asked.batch)
+    check(found, asked)
+
+
+def test_deepseek_v2_is_the_one_exception() -> None:
+    assert {name for name in BY_NAME if BY_NAME[name] not in CASES4} == {"deepseek_v2"}
