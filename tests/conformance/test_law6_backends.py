@@ -155,6 +155,9 @@ COMPILED = {
     "experts": specs.DECODERS["ffn-experts_groups"],
     "banded": specs.decoder(pattern=ph.Window(back=2)),
     "first": specs.DECODERS["residual-first"],
+    "gpt_oss": specs.DECODERS["window-sinks"],
+    "deepseek": specs.decoder(heads=specs.HEADS["latent_low_rank"], ffn=specs.FFNS["experts_groups"]),
+    "deberta": specs.ENCODERS["content-disentangled"],
 }
 
 
@@ -209,7 +212,7 @@ def test_trap6_compiled_layers_decode_without_recompiling_at_every_step():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["llama", "local_full", "experts"])
+@pytest.mark.parametrize("name", ["llama", "local_full", "experts", "gpt_oss", "deepseek"])
 def test_compiled_decode_steps_equal_the_eager_ones(name):
     model = specs.build(COMPILED[name], torch.float32)
     ids, cache = laws.random_ids(2, 12), model.new_cache(2, 12)
