@@ -232,6 +232,21 @@ def build_engine(spec: Spec, special: set[str], where: str, *, start: bool = Tru
     return engine
 
 
+def parsing_engine(spec: Spec, special: set[str], where: str, *, start: bool = True) -> tokenizers.Tokenizer:
+    """The engine that finds special tokens in text: the file as it stands, as other programs run it."""
+    spec = {**spec, "truncation": None, "padding": None, "post_processor": None}
+    spec["model"] = {**spec["model"], **({"dropout": None} if spec["model"]["type"] == "BPE" else {})}
+    added = list(spec.get("added_tokens") or [])
+    table = vocabulary(spec["model"])
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    unlisted = (special - {token["content"] for token in added}) & table.keys()
+    spec["added_tokens"] = [*added, *({"id": table[name], "content": name, **plain} for name in sorted(unlisted))]
+    if not start:
+        for part in ("normalizer", "pre_tokenizer"):
+            spec[part] = _without_prefix(spec.get(part))
+    return from_json(spec, where)
+
+
 def from_json(spec: Spec, where: str) -> tokenizers.Tokenizer:
     """The bare engine; the library's errors and panics become ours."""
     try:

@@ -85,7 +85,7 @@ class Stream:
 
 def build_pieces(spec: Spec, tokens: dict[int, str], special: frozenset[int]) -> Pieces:
     """Bytes per id for the decoder of a checked file. `tokens`: id → token."""
-    render, suffix = _renderer(spec.get("decoder"))
+    render, suffix = renderer(spec)
     byte_level = any(step["type"] == "ByteLevel" for step in steps(spec.get("decoder")))
     added = {token["id"] for token in spec.get("added_tokens") or []}
     spaced = {step["type"] for step in steps(spec.get("decoder"))} & {"WordPiece", "BPEDecoder"} or not spec.get(
@@ -104,8 +104,9 @@ def build_pieces(spec: Spec, tokens: dict[int, str], special: frozenset[int]) ->
     return Pieces(head, body, glue, special)
 
 
-def _renderer(decoder: Spec | None) -> tuple[Render, str | None]:
-    """How to write one token, and the suffix that means "a space follows"."""
+def renderer(spec: Spec) -> tuple[Render, str | None]:
+    """How to write one token, and the suffix that means "a space follows". `TokenizerError` for a decoder not known."""
+    decoder, ending = spec.get("decoder"), spec.get("model", {}).get("end_of_word_suffix")
     if decoder is None:
         return (lambda token, first: (token if first else f" {token}").encode()), None
     chain, kinds = steps(decoder), [step["type"] for step in steps(decoder)]
@@ -118,7 +119,7 @@ def _renderer(decoder: Spec | None) -> tuple[Render, str | None]:
         mark, prefixed = chain[0]["replacement"], _prefixed(chain[0])
         return (lambda token, first: token.replace(mark, "" if first and prefixed else " ").encode()), None
     if kinds and kinds[0] == "ByteLevel" and set(kinds[1:]) <= {"Fuse"}:
-        return (lambda token, _: _byte_level(token)), None
+        return (lambda token, _: _byte_level(token.removesuffix(ending or ""))), ending or None  # CLIP's words end in </w>
     if set(kinds) <= {"Replace", "ByteFallback", "Fuse", "Strip"}:
         return _chain(chain), None
     raise TokenizerError("the tokenizer's decoder is not one polyhead reads", received=" + ".join(kinds),

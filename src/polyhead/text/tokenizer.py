@@ -1,21 +1,26 @@
-"""Text to ids and back: one class for every kind of tokenizer, trained here or read from a `tokenizer.json`."""
+"""Text to ids and back: one class for every kind of tokenizer, trained here or read from anybody's files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from polyhead.errors import DiskError, TokenizerError
-from polyhead.text.guard import build_engine, check, engine_error
+from polyhead.errors import TokenizerError
+from polyhead.text.chat import Rendered, at_marks, unspecial
+from polyhead.text.chat import render as render_chat
+from polyhead.text.export import exported_config, files_templates, read_templates, write_beside, write_files
+from polyhead.text.files import inside, optional_json, read_json, write
+from polyhead.text.guard import build_engine, check, engine_error, parsing_engine
 from polyhead.text.kinds import BYTE_TOKENS, MARK, ROLES, Spec, is_lossless, kind_of, marks_spaces, vocabulary
-from polyhead.text.pieces import Pieces, Stream, build_pieces
+from polyhead.text.old import Old, is_old, read_old
+from polyhead.text.pieces import Pieces, Stream, build_pieces, renderer
+from polyhead.text.rows import front_engine, front_of
 from polyhead.text.training import SAMPLE_CHARS, check_unicode, train_spec
+from polyhead.text.wrap import read_frame
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 # Names that files without a configuration beside them use for each role.
@@ -29,7 +34,8 @@ class Tokenizer:
 
     kind: "words" | "chars" | "bytes" | "byte_bpe" | "bpe" | "wordpiece" | "unigram" | "sentencepiece".
     lossless: `decode(encode(text)) == text` for every Unicode text. vocab_size: the greatest id + 1.
-    pad, bos, eos, unk, mask, cls, sep: ids, or None. special: the set of all special ids.
+    pad, bos, eos, unk, mask, cls, sep: ids, or None. special: the set of all special ids. templates: chat templates by
+    name. target: the tokenizer of the other side, where a model has one for each (Marian), else None.
     """
 
     pad: int | None
@@ -40,11 +46,17 @@ class Tokenizer:
     cls: int | None
     sep: int | None
 
-    def __init__(self, spec: Spec, config: dict[str, Any] | None = None, where: str = "the tokenizer") -> None:
-        """spec: the content of a tokenizer.json. config: that of the tokenizer_config.json beside it, if any."""
+    def __init__(
+        self, spec: Spec, config: dict[str, Any] | None = None, where: str = "the tokenizer", *, old: Old | None = None
+    ) -> None:
+        """spec: the content of a tokenizer.json. config: that of the tokenizer_config.json beside it, if any. old: what
+        more there is to know of one from older files."""
         spec = check(spec, where)
+        self.templates = read_templates(config or {}, where)
+        self.target: Tokenizer | None = self._old(old.target) if old and old.target else None
         self._where, self._config = where, dict(config or {})
         added = {token["content"]: token["id"] for token in spec.get("added_tokens") or []}
+        self._added, self._known, self._files = tuple(added), old and old.known, old and old.files
         self._ids: dict[str, int] = {**vocabulary(spec["model"]), **added}
         self._tokens = {number: token for token, number in self._ids.items()}
         roles = {role: self._role(spec, role) for role in ROLES}
@@ -54,9 +66,15 @@ class Tokenizer:
         special |= {token for token in roles.values() if token is not None}
         self.special = frozenset(self._ids[token] for token in special)
         self.kind, self.lossless, self.vocab_size = kind_of(spec), is_lossless(spec), max(self._tokens) + 1
+        spec, self._frame = read_frame(spec, self._config, self._ids, where)
         self._json = json.dumps(spec, ensure_ascii=False)
-        self._engine = build_engine(spec, special, where)
-        self._pieces: Pieces = build_pieces(spec, self._tokens, self.special)
+        self._prefix_space = (spec.get("pre_tokenizer") or {}).get("add_prefix_space")
+        self._front = front_of(spec, where)
+        build, hidden = (build_engine if self._front is None else front_engine), old.hidden if old else frozenset()
+        self._engine = build(spec, special | hidden, where)
+        ending = {"end_of_word_suffix": spec["model"].get("end_of_word_suffix")}
+        self._writing = {"decoder": spec.get("decoder"), "added_tokens": spec.get("added_tokens"), "model": ending}
+        renderer(self._writing)
         self._mark_bytes = (
             [self._ids[token] for token in _spelling(MARK)] if marks_spaces(spec) and self.lossless else None
         )
@@ -108,34 +126,57 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Open a `tokenizer.json`, or the folder it is in. Which token is bos, eos … is read from the
-        `tokenizer_config.json` (or `special_tokens_map.json`) beside it, else from the usual names."""
-        path = Path(path)
-        file = path / FILE if path.is_dir() else path
-        config: dict[str, Any] = {}
-        if file.name == FILE:
-            for name in ("special_tokens_map.json", CONFIG):
-                beside = file.parent / name
-                config |= _read_json(beside) if beside.is_file() else {}
-        return cls(_read_json(file), config, str(file))
+        """Open a folder with a tokenizer, or one file of it.
 
-    def save(self, path: str | Path) -> Path:
-        """Write tokenizer.json into a folder, with tokenizer_config.json beside it; or one file, if `path` ends in
-        `.json` (the configuration goes with the name tokenizer.json only). Returns the file's path."""
+        A `tokenizer.json` is read before older files: vocab.txt (BERT), vocab.json + merges.txt or encoder.json +
+        vocab.bpe (GPT-2), tokenizer.model, spiece.model, spm.model and sentencepiece.bpe.model (SentencePiece), vocab.json
+        + source.spm + target.spm (Marian). What those leave unsaid follows from the class that tokenizer_config.json or
+        config.json names. Which token is bos, eos … is read from the `tokenizer_config.json` (or
+        `special_tokens_map.json`) beside the file, else from the usual names.
+
+        Raises `TokenizerError`, naming file and field, for files that are missing, broken or not supported.
+        """
+        path = Path(path)
+        folder = path if path.is_dir() else path.parent
+        file = inside(folder, FILE) if path.is_dir() else path
+        config: dict[str, Any] = {}
+        if file is None or file.name == FILE or is_old(file):
+            for name in ("special_tokens_map.json", CONFIG):
+                config |= optional_json(folder, name)
+            config |= files_templates(folder, config)
+        if file is None or is_old(file):
+            return cls._old(read_old(folder, config, None if path.is_dir() else path))
+        return cls(read_json(file), config, str(file))
+
+    @classmethod
+    def _old(cls, old: Old) -> Tokenizer:
+        return cls(old.spec, old.config, old.where, old=old)
+
+    def save(self, path: str | Path, *, max_length: int | None = None) -> Path:
+        """Write tokenizer.json into a folder, with tokenizer_config.json beside it, so that transformers opens it with
+        the same ids; or one file, if `path` ends in `.json` (the configuration goes with the name tokenizer.json only).
+        max_length: the most tokens the model takes, as `model_max_length`. Returns the file's path.
+
+        A tokenizer with two sides (Marian) is written as the files it came from, into a folder.
+        """
         path = Path(path)
         file = path if path.suffix == ".json" else path / FILE
+        if self._files is not None:
+            return write_files(file, self._files, self._full_config(max_length))
         if file.name == FILE:
-            _write(file.parent / CONFIG, json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
-        _write(file, self._json)
+            write_beside(file.parent, self._full_config(max_length), self.templates)
+        write(file, self._json)
         return file
+
+    def _full_config(self, max_length: int | None = None) -> dict[str, Any]:
+        ids = {role: getattr(self, role) for role in ROLES}
+        roles = {role: self._tokens[number] for role, number in ids.items() if number is not None}
+        return exported_config(self._config, roles, self._frame, self._prefix_space, self.templates, max_length)
 
     @property
     def config(self) -> dict[str, Any]:
         """The tokenizer_config.json: the roles, and what else one that was loaded said (nothing that names code)."""
-        kept = {key: value for key, value in self._config.items() if key not in ("auto_map", "trust_remote_code")}
-        ids = {role: getattr(self, role) for role in ROLES}
-        roles = {f"{role}_token": self._tokens[number] for role, number in ids.items() if number is not None}
-        return {"tokenizer_class": "PreTrainedTokenizerFast", **kept, **roles}
+        return self._full_config()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -145,12 +186,16 @@ class Tokenizer:
 
     # -- using it -----------------------------------------------------------------------------------------------
 
-    def encode(self, text: str, *, start: bool = True) -> list[int]:
-        """The ids of `text`, and nothing else: no bos or eos (`frame` adds those), never a special id but unk.
+    def encode(self, text: str, *, start: bool = True, special: bool = False) -> list[int]:
+        """The ids of `text`, and nothing else: no bos or eos (`wrap` and `frame` add those), never a special id but unk.
 
         start False: `text` goes on after other tokens, so a tokenizer that puts a space before a text puts none.
+        special True: special tokens that are spelled out in the text become their ids, as in transformers. Never for
+        text from somebody else, who could end a turn or begin one.
         Raises `TokenizerError` for a lone surrogate, which is no character.
         """
+        if special:
+            return self._run([text], start, self._parsing if start else self._parsing_on)[0]
         if self._mark_bytes is not None and isinstance(text, str) and MARK in text:
             return self._around_marks(text)
         return self._run([text], start)[0]
@@ -166,10 +211,14 @@ class Tokenizer:
         first, *others = self._run(text.split(MARK), True)
         return first + [number for ids in others for number in (*(self._mark_bytes or ()), *ids)]
 
-    def _run(self, texts: list[str], start: bool) -> list[list[int]]:
-        engine = self._engine if start else self._continuing
+    def _run(self, texts: list[str], start: bool, engine: Any = None) -> list[list[int]]:
         try:
-            encodings = engine.encode_batch_fast(texts, add_special_tokens=False)
+            if engine is None and self._front is not None:
+                texts_ = [self._front(text, start) for text in texts]
+                encodings = self._engine.encode_batch_fast(texts_, add_special_tokens=False)
+            else:
+                engine = engine or (self._engine if start else self._continuing)
+                encodings = engine.encode_batch_fast(texts, add_special_tokens=False)
         except BaseException as error:
             for text in texts:
                 if not isinstance(text, str):
@@ -177,12 +226,30 @@ class Tokenizer:
                                          received=type(text).__name__) from None  # fmt: skip
                 check_unicode(text)
             raise engine_error(error, f"{self._where} cannot encode this text") from None
-        return [encoding.ids for encoding in encodings]
+        if self._known is None:
+            return [encoding.ids for encoding in encodings]
+        unk, known = self.unk or 0, self._known
+        return [[number if number < known else unk for number in encoding.ids] for encoding in encodings]
 
     @cached_property
     def _continuing(self) -> Any:
-        special = {self._tokens[number] for number in self.special}
-        return build_engine(json.loads(self._json), special, self._where, start=False)
+        return build_engine(json.loads(self._json), self._special_names, self._where, start=False)
+
+    @cached_property
+    def _parsing(self) -> Any:
+        return parsing_engine(json.loads(self._json), self._special_names, self._where)
+
+    @cached_property
+    def _parsing_on(self) -> Any:
+        return parsing_engine(json.loads(self._json), self._special_names, self._where, start=False)
+
+    @property
+    def _special_names(self) -> set[str]:
+        return {self._tokens[number] for number in self.special}
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        return build_pieces(self._writing, self._tokens, self.special)
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of ids. Bytes that are not UTF-8 become U+FFFD. Raises `TokenizerError` for an id of no token."""
@@ -193,10 +260,7 @@ class Tokenizer:
         return Stream(self._pieces, skip_special)
 
     def frame(self, ids: Iterable[int], *, bos: bool = False, eos: bool = False) -> list[int]:
-        """`ids` between bos and eos, as asked; one that is there already is not doubled.
-
-        The only place in polyhead where a bos or eos is put around a text.
-        """
+        """`ids` between bos and eos, as asked; one that is there already is not doubled."""
         framed = list(ids)
         for role, wanted in (("bos", bos), ("eos", eos)):
             if wanted and getattr(self, role) is None:
@@ -208,6 +272,50 @@ class Tokenizer:
         if eos and framed[-1:] != [self.eos]:
             framed.append(self.eos)  # type: ignore[arg-type]
         return framed
+
+    def wrap(self, ids: Iterable[int], pair: Iterable[int] | None = None) -> tuple[list[int], list[int]]:
+        """(ids, token types) of one text, or of a pair, with what the model wants around them: [CLS] A [SEP] B [SEP],
+        <s> A </s></s> B </s>, bos A, A eos, or nothing. The types are 0 and 1, as the file has them.
+
+        `wrap` and `frame` are the only places where special tokens are put around a text.
+        """
+        return self._frame.wrap(ids, pair)
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        template: str | None = None,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        **variables: Any,
+    ) -> Rendered:
+        """The text that a conversation becomes, and where the assistant's part of it is (`spans`, if the template says).
+
+        messages: {"role": …, "content": …} and what else the template reads. template: the name of one of `templates`
+        ("default", or "tool_use" if there are tools and there is one). variables: further names for the template.
+        It runs in a sandbox in a process of its own. Raises `TokenizerError` if there is no template, or if it fails,
+        raises, or takes more than a second.
+        """
+        roles = {f"{role}_token": self._tokens[getattr(self, role)] for role in ROLES if getattr(self, role) is not None}
+        return render_chat(self.templates, template, messages, self._where, tools=tools, documents=documents,
+                           add_generation_prompt=add_generation_prompt, **{**roles, **variables})  # fmt: skip
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> list[int]:
+        """The ids of a conversation. options: those of `render`.
+
+        The special tokens that the template writes become their ids; what people wrote never does, whatever it spells.
+        bos comes from the template, and once.
+        """
+        plain, mark = unspecial(messages, (*self._special_names, *self._added))
+        first, *others = at_marks(self.render(plain, **options).text, mark)
+        ids = self.encode(first, special=True)
+        for part in others:
+            ids += self.encode(part, start=False, special=True) if part else []
+        while self.bos is not None and ids[:2] == [self.bos, self.bos]:
+            del ids[0]
+        return ids
 
     def id(self, token: str) -> int | None:
         """The id of a token by its name in the vocabulary, such as "<eos>", or None."""
@@ -239,43 +347,3 @@ class Tokenizer:
 
 def _spelling(letter: str) -> list[str]:
     return [BYTE_TOKENS[byte] for byte in letter.encode()]
-
-
-def _read_json(file: Path) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise TokenizerError(f"{file}: the key {twice[:60]!r} comes twice", expected="each key once")
-        return table
-
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except FileNotFoundError:
-        raise TokenizerError(f"there is no tokenizer at {file}", expected="a tokenizer.json, or a folder with one",
-                             change="check the path") from None  # fmt: skip
-    except OSError as error:
-        raise TokenizerError(f"{file} cannot be read", received=error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{file} is not JSON", received=str(error)[:200]) from None
-    if not isinstance(data, dict):
-        raise TokenizerError(
-            f"{file} is not a tokenizer's file", expected="a JSON object", received=type(data).__name__
-        )
-    return data
-
-
-def _write(file: Path, text: str) -> None:
-    """All of it or nothing: a file beside it takes its place."""
-    part = file.with_name(f"{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DiskError(f"{file} could not be written", received=error.strerror or str(error),
-                        change="free some space, or choose a folder that can be written") from None  # fmt: skip
