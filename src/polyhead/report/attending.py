@@ -62,8 +62,15 @@ def _position(spec: BaseModel, made: Made, scale: str) -> tuple[list[Step], list
     text = words.position(spec, made.wide)
     if spec.kind == "rotary":
         return [Step(made.turn, "", text)], []
-    added = {"disentangled": f"(q·(r·Wk) + k·(r·Wq)){scale}", "shaw": f"q·r{scale}"}.get(spec.kind, "bias(query, key)")
-    return [], [Step(f"s = s + {added}", "", text)]
+    step = {
+        "alibi": _alibi, "buckets": lambda c, _: "s = s + bias[i − j]", "shaw": lambda c, scale: f"s = s + q·r[i − j]{scale}",
+        "disentangled": lambda c, scale: f"s = s + (q·(r·Wk) + k·(r·Wq)){scale}",
+    }.get(spec.kind, lambda c, _: "s = s + bias(query, key)")  # fmt: skip
+    return [], [Step(step(spec, scale), "", text)]
+
+
+def _alibi(spec: Any, scale: str) -> str:
+    return ("s = s − slope·|i − j|" if spec.form == "relative" else "s = s + slope·j") + times(spec.scale)
 
 
 # ---------------------------------------------------------------- choices of heads

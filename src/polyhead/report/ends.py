@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from polyhead.nn import HeadSpec, StackSpec
@@ -21,7 +22,7 @@ def embedding(stack: StackSpec, length: str, shared: bool = False) -> list[Step]
     else:
         steps, inner = [Step(f"x from {_input(spec)}", shape("B", length, width), words.say(spec.input))], width
     if spec.position.kind != "none":
-        steps.append(Step("x = x + position", "", words.position(spec.position, inner)))
+        steps.append(Step(f"x = x + position{_place(spec.position)}", "", words.position(spec.position, inner)))
     up = [] if spec.project not in ("sum", "sum_first") else [_project(spec, width, length)]
     norm = [] if spec.norm is None else [Step("x = norm(x)", "", words.norm(spec.norm))]
     known = ("input", "vocab", "width", "project", "scale", "round_scale", "types", "position", "norm")
@@ -30,6 +31,14 @@ def embedding(stack: StackSpec, length: str, shared: bool = False) -> list[Step]
 
 def _input(spec: Any) -> str:
     return spec.input.kind if hasattr(spec, "input") else "tokens"
+
+
+def _place(spec: Any) -> str:
+    """ "[t + 2]": which row of a table a token at place t reads."""
+    if spec.kind not in ("learned", "sinusoidal"):
+        return ""
+    offset = getattr(spec, "offset", 0)
+    return f"[t + {offset}]" if offset else "[t]"
 
 
 def _project(spec: Any, width: int, length: str) -> Step:
@@ -43,7 +52,8 @@ def _tokens(spec: Any, width: int, length: str, shared: bool) -> list[Step]:
     table = ("a row of the encoder's table" if shared else "a row of the table") + f", {spec.vocab} × {first}"
     if getattr(spec, "round_scale", False):
         table += "; the factor in the weights' precision"
-    steps = [ids, Step("x = token[ids]" + times(spec.scale), shape("B", length, first), table)]
+    factor = f" · √{width}" if math.isclose(spec.scale**2, width, rel_tol=1e-5) else times(spec.scale)
+    steps = [ids, Step("x = token[ids]" + factor, shape("B", length, first), table)]
     if spec.project == "token":
         steps.append(_project(spec, width, length))
     if spec.types:

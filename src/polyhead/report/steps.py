@@ -60,17 +60,17 @@ def _experts(spec: Any, width: int, source: str) -> list[Step]:
         by = {"max": "best", "top2": "two best together"}.get(spec.group_score, spec.group_score)
         chosen.append(f"from {spec.top_groups} of {spec.groups} groups, ranked by their {by}")
     weights = ("p / Σ p" if spec.normalise else "p") + times(spec.scale)
-    expert = f"g, u = {width} → {spec.inner} each{', + b' if b else ''}; {_gate(spec.act)}; {spec.inner} → {width}"
+    inside = "in each of the chosen" if spec.top_k > 1 else "in the chosen one"
     steps = [
         Step(f"p = {spec.router}({source}·Wrouter{b})", shape("B", "T", spec.experts), f"a score for each of {count(spec.experts, 'expert')}"),
         Step(f"choose {count(spec.top_k, 'expert')}", shape("B", "T", spec.top_k), ", ".join(chosen)),
         Step(f"w = {weights}", shape("B", "T", spec.top_k), "weights of the chosen" + (", summing to 1" if weights == "p / Σ p" else "")),
-        Step(f"f = Σ w·expert({source})", shape("B", "T", width), expert),
+        Step(f"g, u = {source}·Wgate{b}, {source}·Wup{b}", shape("B", "T", spec.top_k, spec.inner), f"{inside}, {width} → {spec.inner} each"),
+        Step(f"f = {_gate(spec.act)}", "", _gate_note(spec.act)),
+        Step(f"f = Σ w·(f·Wdown{b})", shape("B", "T", width), f"{spec.inner} → {width}, the chosen together"),
     ]
-    if note := _gate_note(spec.act):
-        steps[-1] = steps[-1]._replace(how=f"{expert}; {note}")
     if spec.shared:
-        steps.append(Step(f"f = f + shared({source})", "", f"one expert that every token visits, {width} → {spec.shared} → {width}"))
+        steps.append(Step(f"f = f + shared({source})", "", f"one expert for every token, {width} → {spec.shared} → {width}"))
     if spec.balance:
         steps.append(Step("", "", f"in training, a loss of {spec.balance:g} × imbalance keeps the experts evenly used"))
     return steps + [Step(more) for more in words.fields(spec, skip=_EXPERTS)]

@@ -290,31 +290,29 @@ _SCALINGS: dict[str, Callable[[Any], Told]] = {
 
 
 def _learned(c: Any, dim: int) -> Told:
-    first = f", row {c.offset} for the first token" if c.offset else ""
     other = ", stretched to images of other sizes" if getattr(c, "resize", "no") == "bicubic" else ""
-    return f"learned, {c.length + c.offset} × {dim}{first}{other}", ("length", "offset", "resize")
+    return f"learned, {c.length + c.offset} × {dim}; t: place of a token{other}", ("length", "offset", "resize")
 
 
 def _sinusoidal(c: Any, dim: int) -> Told:
     layout = {"pairs": "sin, cos in turn", "halves": "all sines, then all cosines"}[c.layout]
     spaced = f"^(2i/{dim})" if c.step == "half" else f"^(i/{dim // 2 - 1})"
-    first = f", counted from {c.offset}" if getattr(c, "offset", 0) else ""
-    return f"not learned: {layout} of pos / {number(c.base)}{spaced}{first}", ("layout", "base", "step", "offset")
+    return f"not learned: {layout} of t / {number(c.base)}{spaced}; t: place of a token", ("layout", "base", "step", "offset")
 
 
 def _alibi(c: Any, dim: int) -> Told:
-    what = "slope · distance taken off" if c.form == "relative" else "slope · key's position added"
-    return f"ALiBi: {what}, a fixed slope per head", ("form",)
+    rounded = ", all rounded to bf16" if c.rounded else ""
+    return f"ALiBi: a fixed slope per head; i, j: places of query and key{rounded}", ("form", "scale", "rounded")
 
 
 def _buckets(c: Any, dim: int) -> Told:
     sides = "before and after" if c.two_sided else "backwards"
     told = ("buckets", "distance", "two_sided")
-    return f"learned per head and distance: {c.buckets} buckets {sides}, the last from {c.distance}; one table for all layers", told
+    return f"learned per head and distance i − j: {c.buckets} buckets {sides}, the last from {c.distance}; one table for all layers", told
 
 
 def _disentangled(c: Any, dim: int) -> Told:
-    table = f"r: a learned row per distance, {c.span:,} before and {c.span:,} after, one table for all layers"
+    table = f"r: a learned row per distance i − j, {c.span:,} before and {c.span:,} after, one table for all layers"
     far = f"; far ones share rows, up to {c.distance:,}" if c.distance is not None else ""
     return table + far + (f"; {norm(c.norm)}" if c.norm is not None else ""), ("span", "distance", "norm")
 
