@@ -54,7 +54,8 @@ def read_network(
 
 def _tables(reading: exchange.Reading) -> tuple[list[Any], list[str]]:
     hf = recipes()[reading.recipe]["hf"]
-    return hf["weights"], list(hf.get("drop", []))
+    layers = str(reading.spec.top.layers)  # what lies beyond the last layer predicts further tokens
+    return hf["weights"], [pattern.replace("{layers}", layers) for pattern in hf.get("drop", [])]
 
 
 def _as_stored(source: Source, reading: exchange.Reading, where: str) -> exchange.Reading:

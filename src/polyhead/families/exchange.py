@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -29,7 +30,7 @@ from ..nn import ModelSpec
 from .layouts import LAYOUTS
 from .presets import fill, recipes
 from .problems import nearest
-from .scalings import rope_read, rope_write
+from .scalings import mscale_read, mscale_write, rope_read, rope_write
 
 Config = dict[str, Any]
 Values = dict[str, Any]
@@ -126,8 +127,9 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
             continue
         found = next((config[k] for k in _spellings(key) if config.get(k) is not None), None)
         if name == "=":
-            if found is not None and not any(_same(found, allowed) for allowed in rest[0]):
-                raise _refused(source, _spellings(key)[0], rest[0], found)
+            allowed = fill(rest[0], values)
+            if found is not None and not any(_same(found, one) for one in allowed):
+                raise _refused(source, _spellings(key)[0], allowed, found)
         elif rest and isinstance(rest[0], dict):
             values[name] = _choose(rest[0], found, rest[1] if len(rest) > 1 else _MISSING, _spellings(key)[0], source)
         elif rest and isinstance(rest[0], str) and rest[0].startswith("@"):
@@ -141,6 +143,10 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
                 raise ConfigError(f"{source}: {_spellings(key)[0]} is missing", expected="a value", received="nothing")
             values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source)
     return values
+
+
+def _is_choice(row: Any) -> bool:
+    return len(row) > 2 and isinstance(row[2], dict) and not str(row[0]).startswith("@")
 
 
 def _spellings(key: str | list[str]) -> list[str]:
@@ -258,11 +264,20 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     architecture = _class_of(spec, hf, name)
     bound = _bind(spec, recipe)
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
-    for key, value, *rest in hf["config"]:
+    for key, value, *rest in sorted(hf["config"], key=lambda row: not _is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
     config = {**_spelled_old(source or {}), **config, "model_type": hf["types"][0], "architectures": [architecture]}
     if source is not None and source.get("model_type") in hf["types"]:
         config["model_type"] = source["model_type"]
+    kept = {key: part for key, part in _spelled_old(source or {}).items() if key in ("rope_scaling",)}
+    if kept and kept != {key: config.get(key) for key in kept}:  # its own words for the same angles, where they still are
+        with suppress(ConfigError):
+            return _proved(config | kept, spec, name)
+    return _proved(config, spec, name)
+
+
+def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading]:
+    """The config, after it has been read again and found to say the same."""
     try:
         reading = read_config(config, f"the {name} format")
     except ConfigError as error:
@@ -290,7 +305,7 @@ def _written(key: Any, name: str, rest: list[Any], bound: Values, defaults: Valu
         return OPS[key].write(bound, defaults, name, rest[0] if rest else {})
     key = _spellings(key)[0]
     if name == "=":
-        return {} if rest[0][0] is None else {key: rest[0][0]}
+        return {} if rest[0][0] is None else {key: fill(rest[0][0], {**defaults, **bound})}
     if name not in bound:
         return {}
     value, known = bound[name], {**defaults, **bound}
@@ -314,6 +329,9 @@ def _size(node: Any) -> int:
 def _spelled_old(config: Config) -> Config:
     """The spelling that every version of transformers since 4.40 reads: no `rope_parameters`, no `dtype`."""
     out = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "transformers_version", "auto_map")}
+    rope = config.get("rope_parameters")
+    if isinstance(rope, dict) and rope.get("rope_type") == "yarn":
+        out["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"}
     if isinstance(config.get("dtype"), str):
         out["torch_dtype"] = config["dtype"]
     return {k: v for k, v in out.items() if not k.startswith("_")}
@@ -336,7 +354,7 @@ def unify(template: Any, actual: Any, bound: Values, defaults: Values, rows: set
         name = template[1:]
         if name in bound:
             return int(not _close(bound[name], actual))
-        if name not in rows and isinstance(defaults.get(name), dict | list | str) and not _computed(defaults.get(name)):
+        if name not in rows and isinstance(defaults.get(name), dict | list | str):
             inner = defaults[name]
             if not isinstance(inner, str) or inner.startswith("$"):
                 return unify(inner, actual, bound, defaults, rows)
@@ -437,6 +455,8 @@ def _resolve(data: Config, block: Any, width: int) -> None:
             heads["scale"] = dim**-0.5 if heads["scale"] is None else heads["scale"]
             if position.get("kind") == "rotary" and position["dim"] is None:
                 position["dim"] = dim
+        elif position.get("kind") == "rotary" and position["dim"] is None:
+            position["dim"] = heads["rope"]
 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -516,5 +536,6 @@ def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> C
 OPS: dict[str, Several] = {
     "@labels": Several(_read_labels, _write_labels),
     "@rope": Several(rope_read, rope_write),
+    "@mscale": Several(mscale_read, mscale_write),
     **{name: Several(*pair) for name, pair in LAYOUTS.items()},
 }

@@ -39,6 +39,10 @@ _FAMILIES = (
     "gemma3",
     "phi3",
     "olmo2",
+    "qwen3_moe",
+    "gpt_oss",
+    "deepseek_v2",
+    "deepseek_v3",
     "neox",
     "opt",
     "bloom",
@@ -223,6 +227,8 @@ COMPUTE: dict[str, Callable[..., Any]] = {
     "@rsqrt": lambda x: x**-0.5,
     "@times": lambda x, y: x * y,
     "@over": lambda x, y: x // y if isinstance(x, int) and isinstance(y, int) else x / y,
+    "@minus": lambda x, y: x - y,
+    "@runs": lambda *runs: [kind for kind, n in zip(runs[::2], runs[1::2], strict=True) for _ in range(n)],
     "@differ": lambda x, y, then, otherwise: then if x != y else otherwise,
     "@swiglu": lambda x: (int(x * 2 / 3) + 7) // 8 * 8,  # two thirds, up to a multiple of 8 (DINOv2)
 }

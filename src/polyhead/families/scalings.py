@@ -1,7 +1,7 @@
 """Rotary positions as config.json writes them, in the spelling of transformers 4 and of 5. Read by exchange.py.
 
 Arguments of an "@rope" row: theta and fraction, the family's defaults; keys, its own names for theta; fraction_keys;
-layers, the layer type whose entry to take where `rope_parameters` is per type; interleaved; scaled, false for a kind
+layers, the layer type whose entry to take where `rope_parameters` is per type; interleaved, and interleaved_key, its switch; scaled, false for a kind
 that never has a scaling; rotated, the value that holds the rotated head's width.
 """
 
@@ -33,7 +33,7 @@ def rope_read(config: Config, values: Config, args: Config, source: str) -> Conf
             raise ConfigError(f"{source}: {key} is not possible", expected="a number above 0 and below 1e12", received=repr(number)[:100])
     head = _head_width(values, args)
     dim = int(head * fraction) if head is not None else None
-    position: Config = {"kind": "rotary", "theta": float(theta), "dim": dim, "interleaved": args.get("interleaved", False)}
+    position: Config = {"kind": "rotary", "theta": float(theta), "dim": dim, "interleaved": bool(config.get(args.get("interleaved_key"), args.get("interleaved", False)))}
     return position | {"scaling": _scaling(found, config, values, source)}
 
 
@@ -119,23 +119,23 @@ def _longrope(found: Config, config: Config) -> Config:
 
 
 def rope_write(bound: Config, defaults: Config, name: str, args: Config) -> Config:
-    from .presets import fill
-
     position = bound.get(name)
     if not isinstance(position, dict) or position.get("kind") != "rotary":
         return {}
     out: Config = {args.get("keys", ["rope_theta"])[0]: position["theta"]}
+    if "interleaved_key" in args:
+        out[args["interleaved_key"]] = position["interleaved"]
     head = _head_width({**defaults, **bound}, args)
     if head is not None and position["dim"] is not None and (position["dim"] != head or args.get("fraction", 1.0) != 1.0):
         out[args.get("fraction_keys", ["partial_rotary_factor"])[0]] = position["dim"] / head
     if not args.get("scaled", True):
         return out
     scaling = position.get("scaling")
-    out["rope_scaling"] = None if scaling is None else _write_scaling(scaling, fill("$context", {**defaults, **bound}), out)
+    out["rope_scaling"] = None if scaling is None else _write_scaling(scaling, out)
     return out
 
 
-def _write_scaling(s: Config, context: int, out: Config) -> Config:
+def _write_scaling(s: Config, out: Config) -> Config:
     kind = s["kind"]
     if kind == "longrope":
         out["original_max_position_embeddings"] = s["original"]
@@ -148,3 +148,32 @@ def _write_scaling(s: Config, context: int, out: Config) -> Config:
     if kind == "yarn":
         theirs |= {"beta_fast": s["fast"], "beta_slow": s["slow"], "truncate": s["truncate"], "attention_factor": s["attention"]}
     return theirs
+
+
+# ---------------------------------------------------------------- the temperature that DeepSeek takes into the score's scale
+
+
+def mscale_read(config: Config, values: Config, args: Config, source: str) -> float | None:
+    """width^−½ · m(f, mscale_all_dim)² under YaRN, None (the plain scale) otherwise. args: width, of a head's query."""
+    from .presets import fill
+
+    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    try:
+        width, a = sum(fill(args["width"], values)), found.get("mscale_all_dim")
+        return width**-0.5 * mscale(float(found["factor"]), a) ** 2 if a and found.get("factor") else width**-0.5
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"{source}: rope_scaling.mscale_all_dim is not possible", expected="numbers", received=str(error)) from None
+
+
+def mscale_write(bound: Config, defaults: Config, name: str, args: Config) -> Config:
+    """The rope_scaling once more, with the mscale_all_dim that gives this scale."""
+    from .presets import fill
+
+    scale, position = bound.get(name), bound.get("position")
+    scaling = position.get("scaling") if isinstance(position, dict) else None
+    if scale is None or scaling is None or scaling["kind"] != "yarn" or scaling["factor"] <= 1:
+        return {}
+    m = math.sqrt(scale * sum(fill(args["width"], {**defaults, **bound})) ** 0.5)
+    a = (m - 1) / (0.1 * math.log(scaling["factor"]))
+    theirs = _write_scaling(scaling, {})
+    return {"rope_scaling": theirs | ({"mscale_all_dim": round(a, 9)} if abs(a) > 1e-9 else {})}
