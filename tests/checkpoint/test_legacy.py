@@ -98,6 +98,7 @@ def test_h21_a_program_in_a_bin_does_not_run_and_the_child_says_which(tmp_path: 
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited through Linux")
 def test_h24_a_child_takes_no_more_memory_than_its_file_explains(tmp_path: Path) -> None:
     pickled(tmp_path, {"x": Program(bytearray, 20 * 10**9)})
@@ -105,6 +106,7 @@ def test_h24_a_child_takes_no_more_memory_than_its_file_explains(tmp_path: Path)
         open_source(tmp_path, unsafe_pickle=True)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_h21_h23_calls_however_they_are_spelt(tmp_path: Path) -> None:
     for call in ((os.system, "true"), (eval, "1"), (getattr, 1, "real"), (subprocess.run, "true"), (open, "x", "w")):
         assert fault(pickled(tmp_path, {"x": Program(*call)}))

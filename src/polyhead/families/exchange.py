@@ -18,6 +18,7 @@ not come back equal cannot be expressed, and is refused by name.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -94,9 +95,9 @@ def find_recipe(config: Config, source: str = "config.json") -> str:
         raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(fits)}", received=_shown(told))
     near = nearest(kind.lower(), known, 3)
     raise ConfigError(
-        f"{source}: model_type {kind!r} is not one polyhead reads",
+        f"{source}: model_type {_shown(kind)} is not one polyhead reads",
         expected="one of " + ", ".join(sorted(known)),
-        received=kind,
+        received=_shown(kind),
         change=f"the nearest by name: {', '.join(near)}" if near else "load a model of a known family",
     )
 
@@ -111,8 +112,8 @@ def _architecture(config: Config, recipe: Config, source: str) -> str:
         return given[0]
     near = nearest(given[0], classes)
     raise ConfigError(
-        f"{source}: architectures: {given[0]} is not a class polyhead reads",
-        expected="one of " + ", ".join(classes), received=given[0],
+        f"{source}: architectures: {_shown(given[0])} is not a class polyhead reads",
+        expected="one of " + ", ".join(classes), received=_shown(given[0]),
         change=f"write {near[0]} if that is its head" if near else "export it from one of these",
     )  # fmt: skip
 
@@ -137,11 +138,14 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
             if isinstance(default, dict):  # null is a value of its own, and this the one of an absent key
                 default = None if any(k in config for k in _spellings(key)) else default["absent"]
             found = fill(default, values) if found is None else found
-            values[name] = NUMBERS[rest[0]].read(_number(found, _spellings(key)[0], source))
+            found = _number(found, _spellings(key)[0], source)
+            if isinstance(found, int | float) and found <= 0 and rest[0] == "@rsqrt":
+                raise _impossible(source, _spellings(key)[0], "a number above 0", found)
+            values[name] = NUMBERS[rest[0]].read(found)
         else:
             if found is None and not rest:
                 raise ConfigError(f"{source}: {_spellings(key)[0]} is missing", expected="a value", received="nothing")
-            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source)
+            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source, rest[0] if rest else None)
     return values
 
 
@@ -185,26 +189,43 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "…"
 
 
-def _checked(found: Any, key: str, source: str) -> Any:
-    """A plain value of a sane size: sizes become allocations."""
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        return _number(found, key, source)
-    if isinstance(found, str | list) and len(found) > 10_000:
-        raise ConfigError(f"{source}: {key} is too long", expected="at most 10,000 entries", received=str(len(found)))
-    return found
+def _checked(found: Any, key: str, source: str, default: Any) -> Any:
+    """A plain value of its default's type and a sane size. What has no default, or one made of other values, is a size:
+    sizes become allocations."""
+    if isinstance(default, bool | dict) or isinstance(default, str | list) and not _is_made(default):
+        if type(found) is not type(default):
+            raise _impossible(source, key, _TYPES[type(default)], found)
+        if isinstance(found, str | list) and len(found) > 10_000:
+            raise _impossible(source, key, "at most 10,000 entries", len(found))
+        return found
+    if (default is None or _is_made(default)) and not (type(found) is int and 0 < found < _LARGEST):
+        raise _impossible(source, key, "a whole number from 1 to 2**31 - 1", found)
+    return _number(found, key, source)
+
+
+_TYPES = {bool: "true or false", str: "a text", list: "a list", dict: "a mapping"}
+
+
+def _is_made(default: Any) -> bool:
+    """Whether a default is made of other values: "$name", or a computation."""
+    return _computed(default) or isinstance(default, str) and default.startswith("$")
 
 
 def _number(found: Any, key: str, source: str) -> Any:
     fine = found is None or isinstance(found, int | float) and not isinstance(found, bool)
-    if not fine or found is not None and not (math.isfinite(found) and abs(found) < _LARGEST):
-        raise ConfigError(f"{source}: {key} is not possible", expected="a finite number below 2**31", received=_shown(found), change=f"correct {key}")
+    if not fine or found is not None and not abs(found) < _LARGEST:  # false for NaN
+        raise _impossible(source, key, "a finite number below 2**31", found)
     return found
+
+
+def _impossible(source: str, key: str, expected: str, found: Any) -> ConfigError:
+    return ConfigError(f"{source}: {key} is not possible", expected=expected, received=_shown(found), change=f"correct {key}")
 
 
 def _validated(template: Config, values: Values, recipe: Config, source: str) -> ModelSpec:
     """The filled template as a spec; pydantic's complaint is told in the config's own keys."""
     try:
-        return ModelSpec.model_validate(fill(template, values))
+        return ModelSpec.model_validate_json(json.dumps(fill(template, values)), strict=True)
     except (ArithmeticError, TypeError, KeyError) as error:  # computed values of texts, zeros and nulls
         keys = {name: _spellings(key)[0] for key, name, *_ in recipe["hf"]["config"]}
         wrong = [keys.get(n, n) for n in keys if n in values and not isinstance(values[n], int | float | dict | list | str)] or list(keys.values())

@@ -21,9 +21,10 @@ def rope_read(config: Config, values: Config, args: Config, source: str) -> Conf
     if isinstance(new, dict) and isinstance(new.get(args.get("layers", "")), dict):
         new = new[args["layers"]]
     old = config.get("rope_scaling") if args.get("scaled", True) else None
+    for key, part in (("rope_parameters", new), ("rope_scaling", old)):
+        if not isinstance(part, dict | None):
+            raise ConfigError(f"{source}: {key} is not a mapping", expected="names with numbers", received=repr(part)[:100])
     found = new or old or {}
-    if not isinstance(found, dict):
-        raise ConfigError(f"{source}: rope_scaling is not a mapping", expected="names with numbers", received=repr(found)[:100])
     keys = args.get("keys", ["rope_theta", "rotary_emb_base"])
     theta = _first(found.get("rope_theta"), *(config.get(k) for k in keys), args.get("theta", 10000.0))
     names = args.get("fraction_keys", ["partial_rotary_factor", "rotary_pct"])
@@ -56,7 +57,7 @@ def _scaling(found: Config, config: Config, values: Config, source: str) -> Conf
     if kind == "default":
         return None
     read = {"linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope, "su": _longrope}
-    if kind not in read:
+    if not isinstance(kind, str) or kind not in read:
         raise ConfigError(f"{source}: rope_scaling.rope_type is not one polyhead reads", expected=" | ".join(["default", *read]), received=repr(kind)[:100])
     try:
         scaling = read[kind](found, config)
@@ -75,17 +76,27 @@ def _original(found: Config, config: Config) -> int:
     return int(value)
 
 
+def _real(found: Any) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise TypeError(f"{found!r} is not a number"[:100])
+    return float(found)
+
+
+def _whole(found: Any) -> int:
+    return int(_real(found))
+
+
 def _linear(found: Config, config: Config) -> Config:
-    return {"kind": "linear", "factor": float(found["factor"])}
+    return {"kind": "linear", "factor": _real(found["factor"])}
 
 
 def _dynamic(found: Config, config: Config) -> Config:
-    return {"kind": "dynamic", "factor": float(found["factor"]), "original": int(config["max_position_embeddings"])}
+    return {"kind": "dynamic", "factor": _real(found["factor"]), "original": _whole(config["max_position_embeddings"])}
 
 
 def _llama3(found: Config, config: Config) -> Config:
-    ends = {"low": float(found["low_freq_factor"]), "high": float(found["high_freq_factor"])}
-    return {"kind": "llama3", "factor": float(found["factor"]), "original": int(found["original_max_position_embeddings"]), **ends}
+    ends = {"low": _real(found["low_freq_factor"]), "high": _real(found["high_freq_factor"])}
+    return {"kind": "llama3", "factor": _real(found["factor"]), "original": _whole(found["original_max_position_embeddings"]), **ends}
 
 
 def mscale(factor: float, a: float) -> float:
@@ -94,25 +105,25 @@ def mscale(factor: float, a: float) -> float:
 
 
 def _yarn(found: Config, config: Config) -> Config:
-    original = int(_first(found.get("original_max_position_embeddings"), config.get("max_position_embeddings")))
-    factor = float(_first(found.get("factor"), config.get("max_position_embeddings", 0) / original))
+    original = _whole(_first(found.get("original_max_position_embeddings"), config.get("max_position_embeddings")))
+    factor = _real(_first(found.get("factor"), config.get("max_position_embeddings", 0) / original))
     attention, m, all_dim = found.get("attention_factor"), found.get("mscale"), found.get("mscale_all_dim")
     if attention is None:
         attention = mscale(factor, m) / mscale(factor, all_dim) if m and all_dim else mscale(factor, 1.0)
-    bounds = {"fast": float(found.get("beta_fast") or 32), "slow": float(found.get("beta_slow") or 1)}
+    bounds = {"fast": _real(found.get("beta_fast") or 32), "slow": _real(found.get("beta_slow") or 1)}
     truncate = found.get("truncate", True)
-    return {"kind": "yarn", "factor": factor, "original": original, **bounds, "truncate": truncate, "attention": float(attention)}
+    return {"kind": "yarn", "factor": factor, "original": original, **bounds, "truncate": truncate, "attention": _real(attention)}
 
 
 def _longrope(found: Config, config: Config) -> Config:
     original = _original(found, config)
-    factor = float(_first(found.get("factor") if "original_max_position_embeddings" not in config else None,
+    factor = _real(_first(found.get("factor") if "original_max_position_embeddings" not in config else None,
                           config["max_position_embeddings"] / original))  # fmt: skip
     attention = found.get("attention_factor")
     if attention is None:
         attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
-    lists = {"short": [float(x) for x in found["short_factor"]], "long": [float(x) for x in found["long_factor"]]}
-    return {"kind": "longrope", "original": original, **lists, "attention": float(attention)}
+    lists = {"short": [_real(x) for x in found["short_factor"]], "long": [_real(x) for x in found["long_factor"]]}
+    return {"kind": "longrope", "original": original, **lists, "attention": _real(attention)}
 
 
 # ---------------------------------------------------------------- writing, in the 4.x spelling
