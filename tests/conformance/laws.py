@@ -186,7 +186,7 @@ def law_padding(spec: ph.ModelSpec, dtype: torch.dtype = torch.float64) -> None:
     for side in ("left", "right"):
         batch = pad(rows, side, width)
         out = model(batch, source)
-        other = model(pad(rows, side, width, fill=5), None if source is None else _other_pads(source))
+        other = model(pad(rows, side, width, fill=specs.VOCAB - 1), None if source is None else _other_pads(source))
         for i in range(3):
             real = slice(None) if pooled else batch.pos[i] >= 0
             assert torch.equal(out[i][real], other[i][real]), f"pad ids matter, {side}"

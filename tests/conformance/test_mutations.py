@@ -187,8 +187,8 @@ def _offset_lost(self: Any, tokens: Any, cache: Any) -> At:
 def _positions_of_the_batch(original: Any) -> Any:
     """B16: one position vector for all rows, left-padded or not."""
 
-    def of(tokens: Any) -> At:
-        at = original(tokens)
+    def of(tokens: Any, length: Any = None) -> At:
+        at = original(tokens, length)
         return (
             at
             if tokens.pos is None
@@ -262,8 +262,20 @@ def _one_expert_less(self: Any, x: Any, chosen: Any, weights: Any) -> torch.Tens
     return y
 
 
-def _first_token_pools(x: Any, kind: str, valid: Any) -> Any:
+def _first_token_pools(x: Any, kind: str, *_: Any) -> Any:
     return {"first": x[:, 0], "last": x[:, -1], "mean": x.mean(1)}[kind]
+
+
+def _averages_all(original: Any) -> Any:
+    return lambda x, kind, *a: original(x, "mean" if kind == "mean_patches" else kind, *a)
+
+
+def _pads_are_ids(original: Any) -> Any:
+    return lambda x, kind, read, eos: original(x, kind, read._replace(padded=False), eos)
+
+
+def _never_bare(original: Any) -> Any:
+    return lambda *a, bare=False, **k: original(*a, **k)
 
 
 def _capacity_of_values(self: Any, x: Any, valid: Any = None) -> Any:
@@ -360,11 +372,16 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "values not mixed": (replace(block.First, "v", lambda f: property(lambda self: None)), laws.law_formula, D["residual-first"]),
     "norm over tokens": (replace(norm.RMSNorm, "forward", lambda f: _capacity_of_values), laws.law_leak, D["norm-rms"]),
     "gain of (1 + w) missing its 1": (replace(norm.RMSNorm, "forward", lambda f: lambda self, x, valid=None: torch.nn.functional.rms_norm(x, self.width, self.weight, self.eps)), laws.law_formula, D["norm-rms_one_plus"]),
-    "unscaled embedding": (replace(embedding.Embedding, "__init__", lambda f: lambda self, spec, *a: f(self, spec.model_copy(update={"scale": 1.0}), *a)), laws.law_formula, D["embedding-scaled"]),
+    "unscaled embedding": (replace(embedding.TokenEmbedding, "__init__", lambda f: lambda self, spec, *a: f(self, spec.model_copy(update={"scale": 1.0}), *a)), laws.law_formula, D["embedding-scaled"]),
     "gelu of another form": (replace(ffn, "ACTIVATIONS", lambda f: {**f, "gelu": f["gelu_tanh"]}), laws.law_formula, D["ffn-gated_gelu"]),
     "expert weights not normalised": (replace(moe.Router, "forward", _unnormalised), laws.law_formula, D["ffn-experts"]),
     "last expert never runs": (replace(moe.Experts, "_sparse", lambda f: _one_expert_less), laws.law_formula, D["ffn-experts"]),
     "padding visits experts": (replace(moe.Experts, "forward", lambda f: lambda self, x, valid=None: f(self, x, None)), laws.law_padding, D["ffn-experts_shared"]),
+    "the first norm is not skipped": (replace(block, "Join", _never_bare), laws.law_params, D["residual-skip_first_norm"]),
+    "sinusoids start at 0": (replace(position.Sinusoidal, "table", lambda f: lambda self, pos, w: f(self, pos - self.spec.offset, w)), laws.law_formula, D["absolute-sinusoidal_fairseq"]),
+    "the class token is a patch": (replace(head, "pool", _averages_all), laws.law_formula, E["head-image"]),
+    "ids of padding point somewhere": (replace(head, "_place", _pads_are_ids), laws.law_padding, E["head-largest_id"]),
+    "a concatenation in another order": (replace(head.HeadSpec, "pools", lambda f: property(lambda self: f.fget(self)[::-1])), laws.law_formula, E["head-several"]),
     "pooling reads padding": (replace(head, "pool", lambda f: _first_token_pools), laws.law_padding, E["head-classify_mean"]),
     "parameters miscounted": (replace(heads.GroupedSpec, "params", on_result(lambda n, *a: n + 1)), laws.law_params, D["pattern-causal"]),
     "flops miscounted": (replace(ffn.GatedSpec, "flops", on_result(lambda n, *a: n // 3 * 2)), laws.law_flops, D["pattern-causal"]),

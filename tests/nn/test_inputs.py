@@ -86,11 +86,11 @@ def stretched(line, n):
 def test_another_size_stretches_the_square_of_positions_and_keeps_the_class_row(rows, columns):
     model = specs.build(seen(resize="bicubic"))
     position = model.encoder.embed.position
-    table, square = position.table(1, (rows, columns)), position.weight[1:].view(3, 3, 16)
+    table, square = position.table((rows, columns)), position.weight[1:].view(3, 3, 16)
     tall = torch.stack([stretched(square[:, c], rows) for c in range(3)], 1)
     wide = torch.stack([stretched(tall[r], columns) for r in range(rows)])
     same(table, torch.cat([position.weight[:1], wide.flatten(0, 1)]), 1e-12)
-    assert position.table(1, (3, 3)) is position.weight, "the own size is not touched"
+    assert position.table((3, 3)) is position.weight, "the own size is not touched"
     model(ph.Tokens(signal=randn(1, 3, 2 * rows, 2 * columns)))
 
 
@@ -132,6 +132,16 @@ def test_counts_are_true(spec):
         model(tokens, ph.Tokens(signal=signal) if crossed else None)
     length = 4 if crossed else spec.encoder.embedding.input.positions
     assert counter.get_total_flops() == spec.flops(length, rows, 5 if crossed else None).total
+
+
+@torch.no_grad()
+@pytest.mark.slow
+def test_one_graph_takes_images_of_any_size():
+    model = specs.build(seen(resize="bicubic", head=specs.OUTPUTS["image"]), torch.float32)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")  # traced whole; no C++ compiler
+    for height, width in ((6, 6), (8, 6), (12, 10)):
+        tokens = ph.Tokens(signal=torch.randn(2, 3, height, width))
+        laws.close(compiled(tokens), model(tokens), 1e-5)
 
 
 @torch.no_grad()

@@ -84,10 +84,11 @@ class Learned(Position):
         super().__init__()
         self.offset, self.resize = spec.offset, spec.resize
         self.weight = nn.Parameter(torch.empty(spec.length + spec.offset, width))
+        self.side = math.isqrt(len(self.weight))  # of the square of patches; what is over is the class token's row
 
-    def table(self, before: int, grid: tuple[int, int]) -> Tensor:
-        """(before + rows·columns, D): the weight, or its square of rows stretched to the grid, in fp32 at least."""
-        side = math.isqrt(len(self.weight) - before)
+    def table(self, grid: tuple[int, int]) -> Tensor:
+        """(class row + rows·columns, D): the weight, or its square stretched to the grid, in fp32 at least."""
+        side, before = self.side, len(self.weight) - self.side**2
         if grid == (side, side):
             return self.weight
         if self.resize == "no":
@@ -103,7 +104,7 @@ class Learned(Position):
 
     def embed(self, x: Tensor, pos: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         if grid is not None:
-            return x + self.table(x.shape[1] - grid[0] * grid[1], grid)
+            return x + self.table(grid)
         return x + nn.functional.embedding((pos + self.offset).clamp(min=0), self.weight)
 
 
