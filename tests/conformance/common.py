@@ -74,6 +74,8 @@ def row_of(tokens: ph.Tokens, i: int, real: Tensor) -> Row:
         values(tokens.segment),
         values(tokens.mark),
         values(tokens.types),
+        real.nonzero()[:, 0].tolist(),
+        tokens.ids.shape[1],
     )
 
 

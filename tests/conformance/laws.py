@@ -415,7 +415,7 @@ def parts_of(model: ph.Transformer) -> dict[str, int]:
             words = rest.split(".")
             part = {"embed": "embedding", "relative": "positions", "final_norm": "norms"}.get(words[0])
             if part is None:
-                inside = "attention" if "heads" in words else "feed_forward" if words[2] == "ffn" else "norms"
+                inside = "attention" if {"heads", "global_heads"} & set(words) else "feed_forward" if words[2] == "ffn" else "norms"
                 part = inside
             part = f"{side}.{part}"
         found[part] = found.get(part, 0) + p.numel()

@@ -16,13 +16,15 @@ NEVER = float("-inf")
 
 
 class Row(NamedTuple):
-    """The real tokens of one row."""
+    """The real tokens of one row. index: their places in the batch's row of `length` places, None = 0, 1, …"""
 
     ids: list[int]
     pos: list[int]
     segment: list[int] | None = None
     mark: list[bool] | None = None
     types: list[int] | None = None
+    index: list[int] | None = None
+    length: int = 0
 
 
 class Oracle:
@@ -213,6 +215,13 @@ class Oracle:
             q = [[rotate(a.position, t, p, d, length) for t, p in zip(head, rq.pos, strict=True)] for head in q]
             k = [[rotate(a.position, t, p, d, length) for t, p in zip(head, rk.pos, strict=True)] for head in k]
         scale = h.scale if h.scale is not None else 1 / math.sqrt(d)
+        far = None
+        if a.global_heads and f"{at}.heads.q.weight" in self.w:  # the same attention over everything, by other weights
+            wide = a.model_copy(update={"pattern": FULL, "global_heads": False})
+            other = {n.replace(f"{at}.global_heads.", f"{at}.heads."): t for n, t in self.w.items() if "global" in n}
+            mine, self.w = self.w, {**self.w, **other}
+            far = self.attention(wide, at, xq, rq, xk, rk, table, length, None)[0]
+            self.w = mine
         out = []
         for i in range(len(rq.ids)):
             mixed = []
@@ -225,13 +234,17 @@ class Oracle:
                     if a.position.kind in ("disentangled", "shaw"):
                         s = s + scale * self.content(a.position, h, at, table, n, g, q[n][i], k[g][j], rq.pos[i] - rk.pos[j])
                     s = s + score_bias(a.position, table, n, h.heads, rq.pos[i], rk.pos[j])
+                    s = s + repeats(a.pattern, rq, i, rk, j)
                     cross = rk is not rq
                     scores.append(s if sees(a.pattern, rq, i, rk, j, cross) else torch.tensor(NEVER).double())
                 sink = [self.w[f"{at}.heads.sinks"][n]] if h.sinks else []
                 weights = torch.stack(scores + sink).softmax(0)
                 mixed.append(sum(weights[j] * v[g][j] for j in range(len(rk.ids))))
             out.append(torch.cat(mixed))
-        return self.linear(f"{at}.heads.o", torch.stack(out)), own
+        y = self.linear(f"{at}.heads.o", torch.stack(out))
+        if far is not None and rq.mark is not None:
+            y = torch.stack([far[i] if rq.mark[i] else y[i] for i in range(len(y))])
+        return y, own
 
     def content(self, p: Any, h: Any, at: str, table: Tensor, n: int, g: int, q: Tensor, k: Tensor, far: int) -> Tensor:
         """What the pair's distance (query − key) has to say to this query and this key."""
@@ -370,7 +383,53 @@ def sees(p: Any, rq: Row, i: int, rk: Row, j: int, cross: bool = False) -> bool:
         return -p.ahead <= far <= p.back
     if p.kind == "document":
         return rq.segment is None or rq.segment[i] == rk.segment[j]
+    if p.kind == "marked":
+        return bool(p.keys and rk.mark and rk.mark[j]) or bool(p.queries and rq.mark and rq.mark[i])
+    if p.kind == "dilated":
+        return far in [n * p.step for n in range(-p.ahead, p.back + 1)]
+    if p.kind == "strided":
+        return 0 <= far <= p.back or far >= 0 and far % p.stride == 0
+    if p.kind == "chunked":
+        return math.floor(rq.pos[i] / p.size) == math.floor(rk.pos[j] / p.size)
+    if p.kind == "block_sparse":
+        a, b, n = blocks(p, rq, i, rk, j)
+        if n is None or {a, b} & {0, n - 1} or abs(a - b) <= 1:
+            return True
+        return p.draw == "seeded" and b in drawn(p.seed, a, n, p.random)
     return (all if p.kind == "and" else any)(sees(part, rq, i, rk, j) for part in p.parts)
+
+
+FULL = type("Full", (), {"kind": "full"})()
+
+
+def blocks(p: Any, rq: Row, i: int, rk: Row, j: int) -> tuple[int, int, int | None]:
+    """The blocks of a query and a key, and their number (None where rows are too short for it)."""
+    length = rq.length or len(rq.ids)
+    a, b = (row.index[t] if row.index else t for row, t in ((rq, i), (rk, j)))
+    n = math.ceil(length / p.block) if length > (5 + 2 * p.random) * p.block else None
+    return a // p.block, b // p.block, n
+
+
+def drawn(seed: int, row: int, n: int, count: int) -> list[int]:
+    """The blocks a BigBird row draws: those that hash least, among the ones it does not see anyway."""
+
+    def mix(x: int) -> int:
+        for _ in range(2):
+            x = ((x >> 16 ^ x) * 0x45D9F3B) % 2**32
+        return x >> 16 ^ x
+
+    start = mix(mix(seed) + row)
+    return sorted((c for c in range(1, n - 1) if abs(c - row) > 1), key=lambda c: (mix(start + c), c))[:count]
+
+
+def repeats(p: Any, rq: Row, i: int, rk: Row, j: int) -> float:
+    """ln of how often a key counts: Hugging Face's BigBird draws block 0 for every random block."""
+    if p.kind == "and":
+        return sum(repeats(part, rq, i, rk, j) for part in p.parts)
+    if p.kind != "block_sparse" or p.draw != "block0":
+        return 0.0
+    a, b, n = blocks(p, rq, i, rk, j)
+    return 0.0 if n is None or b != 0 or a in (0, n - 1) else math.log(1 + p.random)
 
 
 def frequencies(p: Any, r: int, length: int) -> tuple[list[float], float]:

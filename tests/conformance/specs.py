@@ -61,6 +61,11 @@ CAUSAL = {
     "window_cut": ph.And(parts=(ph.Window(back=4, ahead=2), ph.Causal())),
     "windows": ph.Or(parts=(ph.Window(back=2), ph.And(parts=(ph.Window(back=5), ph.Causal())))),
     "window_prefix": ph.Or(parts=(ph.Window(back=2), ph.Prefix())),
+    "window_globals": ph.Or(parts=(ph.Window(back=2), ph.And(parts=(ph.Causal(), ph.Marked(queries=False))))),
+    "dilated": ph.Dilated(step=3, back=2),
+    "strided": ph.Strided(stride=4, back=1),
+    "strided_columns": ph.Strided(stride=3),
+    "causal_chunked": ph.And(parts=(ph.Causal(), ph.Chunked(size=4))),
 }
 TWO_SIDED = {
     "full": ph.Full(),
@@ -70,6 +75,20 @@ TWO_SIDED = {
     "full_window": ph.And(parts=(ph.Full(), ph.Window(back=2, ahead=2))),
     "window_or_causal": ph.Or(parts=(ph.Window(back=1, ahead=1), ph.Causal())),
     "prefix": ph.Prefix(),
+    "dilated_both": ph.Dilated(step=2, back=2, ahead=1),
+    "chunked": ph.Chunked(size=3),
+    "globals": ph.Or(parts=(ph.Window(back=2, ahead=2), ph.Marked())),
+    "global_keys": ph.Or(parts=(ph.Window(back=1, ahead=1), ph.Marked(queries=False))),
+    "global_queries": ph.Or(parts=(ph.Window(back=0, ahead=1), ph.Marked(keys=False))),
+}
+BLOCKS = {  # what they give depends on the length of the batch, so they stand apart
+    "block0": ph.BlockSparse(block=1, random=1, draw="block0"),
+    "seeded": ph.BlockSparse(block=1, random=1, seed=3),
+    "no_random": ph.BlockSparse(block=1),
+    "block0_of_two": ph.BlockSparse(block=2, random=2, draw="block0"),
+    "seeded_of_three": ph.BlockSparse(block=3, random=1, seed=1),
+    "window_in_blocks": ph.And(parts=(ph.BlockSparse(block=2, random=1), ph.Window(back=3, ahead=9))),
+    "causal_blocks": ph.And(parts=(ph.Causal(), ph.BlockSparse(block=2, random=1, draw="block0"))),
 }
 HEADS = {
     "multi_head": ph.GroupedSpec(heads=4),
@@ -187,11 +206,13 @@ def stack(
     cross: bool = False,
     width: int = WIDTH,
     vocab: int = VOCAB,
+    global_heads: bool = False,
 ) -> ph.StackSpec:
     attention = ph.AttentionSpec(
         heads=heads,
         pattern=ph.Causal() if pattern is None else pattern,
         position=ROTARY["rotary"] if relative is None else relative,
+        global_heads=global_heads,
     )
     crossing = ph.AttentionSpec(heads=heads if heads.kind == "grouped" else HEADS["grouped"]) if cross else None
     block = ph.BlockSpec(attention=attention, cross=crossing, ffn=ffn, norm=norm, residual=residual)
@@ -283,6 +304,9 @@ def _encoders() -> dict[str, ph.ModelSpec]:
     found["window-buckets"] = encoder(relative=TWO_SIDED_BUCKETS, pattern=TWO_SIDED["window_both"])
     found |= {f"head-{n}": encoder(head=h, norm=NORMS["layer"], residual=RESIDUALS["post"]) for n, h in OUTPUTS.items()}
     found |= {f"embedding-{name}": encoder(embedding=e) for name, e in EMBEDDINGS.items()}
+    own = {"pattern": TWO_SIDED["globals"], "global_heads": True}
+    found["global_heads"] = encoder(heads=HEADS["biased"], norm=NORMS["layer"], residual=RESIDUALS["post"], **own)
+    found["global_heads-alibi"] = encoder(heads=HEADS["qk_norm"], relative=RELATIVE["alibi"], **own)
     found["albert"] = encoder(
         embedding=EMBEDDINGS["factor_sum"], sharing=ph.Groups(), absolute=ABSOLUTE["learned"], norm=NORMS["layer"],
         residual=RESIDUALS["post"], relative=RELATIVE["none"], ffn=FFNS["plain_gelu"], layers=3,

@@ -12,7 +12,7 @@ def test_every_value_of_every_axis_is_its_formula(spec):
 
 
 @pytest.mark.parametrize(
-    "spec", specs.cases("er:pattern buckets encoder:content-d decoder:content-shaw alibi_key learned_offset typed factor_sum pool classify tag seq2seq:t5")
+    "spec", specs.cases("er:pattern er:global buckets encoder:content-d decoder:content-shaw alibi_key learned_offset typed factor_sum pool classify tag seq2seq:t5")
 )
 def test_padded_marked_and_packed_batches_are_the_formula_row_by_row(spec):
     laws.law_formula_of_batches(spec)

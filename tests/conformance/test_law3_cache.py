@@ -48,11 +48,33 @@ def test_every_split_into_two_chunks_of_a_ring():
 
 
 @pytest.mark.parametrize("cut", [5, 12])
-def test_a_marked_prefix_is_remembered_by_the_cache(cut):
-    model, ids = specs.build(specs.DECODERS["pattern-prefix"]), laws.random_ids(2, 14)
+@pytest.mark.parametrize("name", ["prefix", "window_globals"])
+def test_marks_are_remembered_by_the_cache(name, cut):
+    model, ids = specs.build(specs.DECODERS[f"pattern-{name}"]), laws.random_ids(2, 14)
     tokens = ph.Tokens(ids, mark=torch.arange(14).repeat(2, 1) < torch.tensor([[5], [3]]))
     with torch.no_grad():
         laws.close(laws.in_chunks(model, tokens, (cut, cut + 1)), model(tokens))
+        assert (model(tokens) - model(ph.Tokens(ids))).abs().max() > 1e-3
+
+
+def test_marks_of_a_ring_go_with_their_tokens():
+    """A window that may look ahead at marks alone forgets them as it forgets the tokens."""
+    marked = ph.And(parts=(ph.Window(back=3, ahead=2), ph.Prefix()))
+    model, ids = specs.build(specs.decoder(pattern=marked)), laws.random_ids(2, 20)
+    tokens = ph.Tokens(ids, mark=torch.arange(20).repeat(2, 1) < torch.tensor([[5], [3]]))
+    with torch.no_grad():
+        laws.close(laws.in_chunks(model, tokens, (6, 7, 8, 12, 13)), model(tokens))
+
+
+def test_beams_take_their_marks_with_them():
+    model, ids = specs.build(specs.DECODERS["pattern-window_globals"]), laws.random_ids(2, 9)
+    mark = torch.arange(9).repeat(2, 1) < torch.tensor([[3], [0]])
+    with torch.no_grad():
+        cache = model.new_cache(2, 9)
+        model(ph.Tokens(ids[:, :8], mark=mark[:, :8]), cache=cache)
+        cache.reorder(torch.tensor([1, 0]))
+        out = model(ph.Tokens(ids[[1, 0], 8:]), cache=cache)
+        laws.close(out, model(ph.Tokens(ids, mark=mark))[[1, 0], 8:])
 
 
 def test_a_mark_after_the_first_call_is_refused():
@@ -95,6 +117,9 @@ def test_an_encoder_and_a_two_sided_pattern_are_not_cached():
         specs.build(specs.ENCODERS["pattern-full"]).new_cache(1, 8)
     with pytest.raises(ValueError, match="looks ahead"):
         specs.build(specs.decoder(pattern=ph.Window(back=2, ahead=1))).new_cache(1, 8)
+    for pattern in (specs.TWO_SIDED["globals"], specs.TWO_SIDED["chunked"], specs.BLOCKS["seeded"]):
+        with pytest.raises(ValueError, match="looks ahead"):
+            specs.build(specs.decoder(pattern=pattern)).new_cache(1, 8)
 
 
 def test_a_full_cache_says_so():

@@ -27,6 +27,27 @@ def test_combinations(spec):
     laws.law_padding(spec)
 
 
+@pytest.mark.parametrize("name", specs.BLOCKS)
+def test_blocks_are_those_of_the_batch_and_mates_change_nothing_else(name):
+    """Declared: blocks are cut along the batch's length, so a row is what it is alone, padded to that length."""
+    model, rows = specs.build(specs.encoder(pattern=specs.BLOCKS[name])), [laws.random_ids(1, n, seed=n)[0] for n in (24, 9)]
+    with torch.no_grad():
+        for side in ("left", "right"):
+            batch = laws.pad(rows, side, 24)
+            together, other = model(batch), model(laws.pad(rows, side, 24, fill=5))
+            for i, row in enumerate(rows):
+                real = batch.pos[i] >= 0
+                assert torch.equal(together[i][real], other[i][real])
+                laws.close(together[i][real], model(laws.pad([row], side, 24))[0][real])
+
+
+def test_blocks_depend_on_the_length_of_the_batch():
+    model, row = specs.build(specs.encoder(pattern=specs.BLOCKS["block0"])), laws.random_ids(1, 9)[0]
+    with torch.no_grad():
+        short, long = model(laws.pad([row], "right", 9)), model(laws.pad([row], "right", 24))
+    assert (short[:, :9] - long[:, :9]).abs().max() > 1e-3
+
+
 def test_batch_norm_breaks_the_law_while_training():
     spec = specs.encoder(norm=specs.NORMS["batch"])
     rows = [laws.random_ids(1, n, seed=n)[0] for n in (9, 4)]

@@ -22,6 +22,30 @@ def test_every_pattern_on_the_reference_backend(spec):
     laws.law_leak(spec, forms=(0, 2, 3), backends=("reference",))
 
 
+@pytest.mark.parametrize("name", specs.BLOCKS)
+@pytest.mark.parametrize("length", [10, 24])
+def test_blocks_of_every_kind(name, length):
+    """At 10 tokens some patterns see everything, at 24 none does; marks mean nothing to them."""
+    spec = specs.encoder(pattern=specs.BLOCKS[name], layers=1)
+    laws.law_leak(spec, length, forms=(0, 1, 2, 3, 4), backends=("auto", "reference", "banded"))
+
+
+def test_global_heads_show_marked_tokens_all_and_others_the_window():
+    """Longformer's exact visibility, and which projections each pair goes through."""
+    spec = specs.encoder(pattern=specs.TWO_SIDED["globals"], layers=1, global_heads=True)
+    laws.law_leak(spec, length=9, forms=range(6), backends=("auto", "reference", "banded"))
+    model, ids = specs.build(spec), laws.random_ids(1, 9)
+    mark = torch.zeros(1, 9, dtype=torch.bool)
+    mark[0, [0, 6]] = True
+    states, _ = model.hidden(ph.Tokens(ids, mark=mark))
+    named = dict(model.encoder.layers[0].attention.named_parameters())
+    for t in range(9):
+        own = torch.autograd.grad(states[0, t].square().sum(), list(named.values()), retain_graph=True, allow_unused=True)
+        used = {n for n, g in zip(named, own, strict=True) if g is not None and g.abs().max() > 0}
+        side = "global_heads" if mark[0, t] else "heads"
+        assert used == {f"{side}.{p}.weight" for p in "qkv"} | {"heads.o.weight"}
+
+
 @pytest.mark.parametrize(
     "spec", specs.cases("heads norm residual experts kinds seq2seq alibi buckets content sharing ffn-gated_silu")
 )

@@ -18,6 +18,26 @@ def test_backends_agree_over_every_form_of_batch(spec):
     laws.law_backends(spec)
 
 
+@pytest.mark.parametrize("spec", specs.cases("pattern-g global pattern-d pattern-strided pattern-chunked"))
+def test_backends_agree_over_sparse_patterns(spec):
+    laws.law_backends(spec, names=("plain", "left", "packed", "restarting", "marked", "marked, one row"), flex=("marked",))
+
+
+def blocks(pattern, **choices):
+    return specs.encoder(pattern=pattern, layers=1, heads=specs.HEADS["multi_head"], **choices)
+
+
+@pytest.mark.parametrize("name", specs.BLOCKS)
+def test_backends_agree_over_blocks(name):
+    for length in (9, 22):
+        laws.law_backends(blocks(specs.BLOCKS[name]), length, ("left", "restarting"), flex=("left",))
+
+
+def test_backends_agree_over_blocks_with_a_bias():
+    spec = blocks(specs.BLOCKS["block0_of_two"], relative=specs.RELATIVE["alibi"])
+    laws.law_backends(spec, 33, ("right", "packed"), flex=("right",))
+
+
 @pytest.mark.parametrize("spec", specs.cases("heads relative-a relative-b content window- softcap- seq2seq three"))
 def test_backends_agree_over_every_axis(spec):
     laws.law_backends(spec, length=21, names=FEW, flex=("left",))
@@ -140,6 +160,38 @@ def test_a_window_reaches_the_band_by_itself_once_it_pays():
     with torch.no_grad(), Spy(200) as spy:
         model(ph.Tokens(laws.random_ids(1, 200)))
     assert "banded" in model.decoder.last_why["block"] and not spy.square
+
+
+FAR = {
+    "global keys": (specs.TWO_SIDED["global_keys"], False),
+    "global queries": (specs.TWO_SIDED["global_queries"], False),
+    "longformer": (specs.TWO_SIDED["globals"], True),
+    "bigbird": (specs.BLOCKS["block0_of_two"], False),
+    "seeded blocks": (specs.BLOCKS["seeded_of_three"], False),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_a_few_tokens_that_see_far_keep_long_inputs_linear(name):
+    """Forward and backward over 300 tokens build no 300 × 300 tensor, and give what the reference gives."""
+    pattern, own = FAR[name]
+    model = specs.build(specs.encoder(pattern=pattern, layers=1, global_heads=own))
+    mark = torch.zeros(2, 300, dtype=torch.bool)
+    mark[0, [0, 7, 150]], mark[1, 299] = True, True
+    tokens = ph.Tokens(laws.random_ids(2, 300), mark=mark)
+    expected, gradient = laws._answer(model.use("reference"), tokens, None)
+    with Spy(300) as spy:
+        out, grad = laws._answer(model.use("auto"), tokens, None)
+    assert "banded" in model.encoder.last_why["block"] and not spy.square
+    laws.close(out, expected, 1e-11, name)
+    laws.close(grad, gradient, 1e-10, name)
+
+
+def test_many_marked_tokens_are_no_band():
+    model = specs.build(specs.encoder(pattern=specs.TWO_SIDED["globals"], layers=1))
+    mark = torch.arange(200)[None] % 2 == 0
+    model(ph.Tokens(laws.random_ids(1, 200), mark=mark))
+    assert "sdpa" in model.encoder.last_why["block"]
 
 
 # ---------------------------------------------------------------- compiled = eager

@@ -24,6 +24,29 @@ def test_a_row_of_padding_is_finite_in_fp32(spec):
     laws.law_masked_rows(spec, torch.float32)
 
 
+@pytest.mark.parametrize("name", specs.BLOCKS)
+def test_a_row_of_padding_is_finite_in_blocks(name):
+    laws.law_masked_rows(specs.encoder(pattern=specs.BLOCKS[name]))
+
+
+def test_a_marked_pad_is_no_token():
+    """A mark on padding changes nothing and stays finite, with global heads and without."""
+    pos = torch.tensor([[0, 1, 2, 3, 4, 5, -1, -1], [-1] * 8])
+    mark = torch.zeros(2, 8, dtype=torch.bool)
+    mark[:, 2] = True
+    for own in (True, False):
+        spec = specs.encoder(pattern=specs.TWO_SIDED["globals"], global_heads=own)
+        model, ids = specs.build(spec), laws.random_ids(2, 8)
+        for backend in ("reference", "sdpa", "banded"):
+            model.use(backend).zero_grad()
+            out = model(ph.Tokens(ids, pos, mark=mark, padded=True))
+            out.square().sum().backward()
+            assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+            more = model(ph.Tokens(ids, pos, mark=mark | (pos < 0), padded=True))
+            assert torch.isfinite(out).all()
+            laws.close(more[0, :6], out[0, :6])
+
+
 @specs.draws(12)
 @given(specs.models())
 def test_combinations(spec):

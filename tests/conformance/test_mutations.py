@@ -11,7 +11,9 @@ import torch
 from polyhead.nn import (
     attend,
     attention,
+    banded,
     block,
+    block_sparse,
     cache,
     content,
     embedding,
@@ -215,8 +217,8 @@ def _band_too_narrow(original: Any) -> Any:
         lowered = original(p, q, *a)
         mask = lowered.mask.clone()
         mask[..., 0] = False if mask.dtype == torch.bool else float("-inf")
-        width = mask.shape[-1] // (sum(lowered.sides) + 1)
-        edge = mask[..., width - 1 : width] if lowered.sides[0] else mask[..., :1]
+        width = mask.shape[-1] // (sum(lowered.band.sides) + 1)
+        edge = mask[..., width - 1 : width] if lowered.band.sides[0] else mask[..., :1]
         edge.fill_(False if mask.dtype == torch.bool else float("-inf"))
         return lowered._replace(mask=mask)
 
@@ -305,6 +307,29 @@ def _scaled_when_absorbed(f: Any) -> Any:
     return expand
 
 
+def _hubs_counted_twice(original: Any) -> Any:
+    def low(p: Any, q: At, mask_of: Any, far: bool = True) -> Any:
+        return original(p, q, lambda rows, keys, only: mask_of(rows, keys, None), far)
+
+    return low
+
+
+def _marked(spec: Any) -> None:
+    laws.law_backends(spec, 40, names=("marked",), flex=())
+
+
+def _sparse(spec: Any) -> None:
+    laws.law_backends(spec, 24, names=("plain",), flex=())
+
+
+def _marks_in_steps(spec: Any) -> None:
+    model, ids = specs.build(spec), laws.random_ids(2, 14)
+    tokens = laws.ph.Tokens(ids, mark=torch.arange(14).repeat(2, 1) < 5)
+    with torch.no_grad():
+        laws.close(laws.in_chunks(model, tokens, (6, 7)), model(tokens))
+
+
+BLOCKS = {name: specs.encoder(pattern=p, layers=1) for name, p in specs.BLOCKS.items()}
 RING, ONE_LAYER = D["pattern-window"], specs.decoder(relative=specs.RELATIVE["alibi"], layers=1)
 MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "causal mask off by one, ahead": (replace(pattern.Causal, "allows", lambda f: lambda self, q, k: k.pos <= q.pos + 1), laws.law_formula_of_batches, D["pattern-causal"]),
@@ -315,6 +340,19 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "prefix not seen": (replace(pattern.Prefix, "allows", lambda f: lambda self, q, k: k.pos <= q.pos), laws.law_formula_of_batches, D["pattern-prefix"]),
     "marks dropped": (replace(pattern.Prefix, "simplify", lambda f: lambda self, q, n: pattern.Causal()), lambda s: laws.law_leak(s, forms=(5,)), D["pattern-prefix"]),
     "reach of a union is that of its narrowest part": (replace(pattern, "_most", lambda f: lambda sides: min(s for s in sides if s is not None)), laws.law_cache, D["pattern-windows"]),
+    "global keys counted twice": (replace(attend, "lower_banded", _hubs_counted_twice), _marked, E["pattern-global_keys"]),
+    "global queries see the band alone": (replace(attend, "lower_banded", lambda f: lambda p, q, m, far=True: f(p, q, m, False)), _marked, E["pattern-global_queries"]),
+    "global queries through the heads of the others": (replace(stack.Stack, "_far", lambda f: lambda *a: None), laws.law_formula_of_batches, E["global_heads"]),
+    "global heads write to the wrong token": (replace(attention, "put", lambda f: lambda t, who, new: f(t, who._replace(index=who.index.flip(1)), new)), laws.law_formula_of_batches, E["global_heads"]),
+    "marks forgotten after the first call": (replace(cache.Line, "_remember_marks", lambda f: lambda *a: None), _marks_in_steps, D["pattern-window_globals"]),
+    "a dilated window without its gaps": (replace(pattern.Dilated, "allows", lambda f: lambda self, q, k: (q.pos - k.pos).abs() <= self.back * self.step), laws.law_formula, D["pattern-dilated"]),
+    "columns one to the left": (replace(pattern.Strided, "allows", lambda f: lambda self, q, k: (q.pos >= k.pos) & ((q.pos - k.pos + 1) % self.stride == 0)), laws.law_formula, D["pattern-strided_columns"]),
+    "chunks of the query's own": (replace(pattern.Chunked, "allows", lambda f: lambda self, q, k: q.pos - k.pos < self.size), laws.law_formula, D["pattern-causal_chunked"]),
+    "a chunk covers a ring": (replace(pattern.Chunked, "covers", lambda f: lambda self, n: True), laws.law_cache, D["pattern-causal_chunked"]),
+    "first block counted once": (replace(block_sparse.BlockSparse, "repeats", lambda f: lambda self, n: False), lambda s: laws.law_formula(s, 24), BLOCKS["block0"]),
+    "last block not seen": (replace(block_sparse.BlockSparse, "_blocks", lambda f: lambda self, at: (at.grid.index // self.block, at.grid.index < self.block)), lambda s: laws.law_leak(s, 24), BLOCKS["no_random"]),
+    "random blocks of another seed": (replace(block_sparse, "draw_blocks", lambda f: lambda seed, *a: f(seed + 1, *a)), lambda s: laws.law_leak(s, 24), BLOCKS["seeded"]),
+    "random blocks beside the wrong block": (replace(banded, "_columns", on_result(lambda r, *a: (r[0].roll(1, 1), r[1]))), _sparse, BLOCKS["seeded_of_three"]),
     "documents ignored": (replace(stack, "within_documents", lambda f: _ignore_documents), laws.law_leak, D["pattern-causal"]),
     "padding not masked": (replace(attend, "allowed", lambda f: _no_pad_test), laws.law_padding, D["pattern-causal"]),
     "top-left flag with a cache": (replace(stack, "lower", _top_left), laws.law_cache, D["pattern-causal"]),
@@ -322,7 +360,7 @@ MUTATIONS: dict[str, tuple[Patch, Callable[[Any], None], Any]] = {
     "ring one slot short": (replace(cache.Line, "__init__", _one_slot_short), laws.law_cache, RING),
     "ring chunk written before it is read": (replace(cache.Store, "update", lambda f: _write_then_see), laws.law_cache, RING),
     "bin slot not used": (replace(cache.Line, "_slots", lambda f: _forget_bin), laws.law_cache_unequal, RING),
-    "cached keys never tested for padding": (replace(cache.Line, "_seen", lambda f: lambda self, live, mark: At(self.pos[:, :live])), laws.law_cache_unequal, D["pattern-causal"]),
+    "cached keys never tested for padding": (replace(cache.Line, "_seen", lambda f: lambda self, live: At(self.pos[:, :live])), laws.law_cache_unequal, D["pattern-causal"]),
     "position offset wrong by one": (replace(stack.Stack, "_at", lambda f: _offset_lost), laws.law_cache, D["absolute-learned"]),
     "positions of the batch, not the row": (replace(At, "of", _positions_of_the_batch), laws.law_padding, D["absolute-learned"]),
     "rollback keeps the draft": (replace(cache.Line, "truncate", lambda f: _truncate_count_only), laws.law_cache_rollback, RING),

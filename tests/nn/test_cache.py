@@ -191,8 +191,8 @@ def test_trap10_bands_hold_for_padding_and_documents():
 def test_trap11_additive_biases_are_built_once_per_kind_and_call(monkeypatch):
     from polyhead.nn import attend
 
-    calls, original = [], attend._with_bias
-    monkeypatch.setattr(attend, "_with_bias", lambda *a: calls.append(1) or original(*a))
+    calls, original = [], attend._mask
+    monkeypatch.setattr(attend, "_mask", lambda *a: calls.append(1) or original(*a))
     model = specs.build(specs.decoder(relative=specs.RELATIVE["buckets"], layers=4))
     with torch.no_grad():
         model(ph.Tokens(laws.random_ids(1, 6)))

@@ -5,8 +5,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyhead.nn import And, Causal, Document, Full, Or, Prefix, Window
+from polyhead.nn import (
+    And,
+    BlockSparse,
+    Causal,
+    Chunked,
+    Dilated,
+    Document,
+    Full,
+    Marked,
+    Or,
+    Prefix,
+    Strided,
+    Window,
+)
 from polyhead.nn.at import At
+from polyhead.nn.block_sparse import draw_blocks
 from polyhead.nn.pattern import allowed, causal_only, within_documents
 
 from ..conformance.oracle import Row, sees
@@ -15,6 +29,9 @@ from ..conformance.specs import draws
 LEAVES = st.one_of(
     st.just(Full()), st.just(Causal()), st.just(Prefix()), st.just(Document()),
     st.builds(Window, back=st.integers(0, 6), ahead=st.integers(0, 6)),
+    st.builds(Dilated, step=st.integers(1, 4), back=st.integers(0, 3), ahead=st.integers(0, 3)),
+    st.builds(Strided, stride=st.integers(1, 5), back=st.integers(0, 4)), st.builds(Chunked, size=st.integers(1, 6)),
+    st.sampled_from([Marked(), Marked(keys=False), Marked(queries=False)]),
 )  # fmt: skip
 
 
@@ -81,6 +98,21 @@ def test_nobody_beyond_the_reach_is_seen(pattern):
 
 
 @draws(120)
+@given(PATTERNS, st.booleans())
+def test_tokens_that_are_no_hubs_see_nobody_beyond_the_near_reach(pattern, marked):
+    """What a band computes beside its extra columns and rows."""
+    at = coordinates(16, marked, False, 0)
+    hubs = pattern.hubs(at)
+    back, ahead = pattern.near()
+    far = at.pos[0][:, None] - at.pos[0]
+    seen = allowed(pattern, at, at)[0, 0]
+    seen = seen if hubs.keys is None else seen & ~hubs.keys[0][None]
+    seen = seen if hubs.queries is None else seen & ~hubs.queries[0][:, None]
+    assert back is None or not seen[far > back].any()
+    assert ahead is None or not seen[-far > ahead].any()
+
+
+@draws(120)
 @given(PATTERNS, st.integers(1, 9))
 def test_trap1_covers_promises_that_the_newest_query_sees_all(pattern, n):
     """Chunks, documents and windows longer than their reach are never maskless."""
@@ -98,8 +130,16 @@ def test_b28_a_window_sees_back_others_and_itself(back):
 
 
 def test_what_a_cache_accepts():
-    yes = (Causal(), Prefix(), Window(back=3), And(parts=(Causal(), Document())), Or(parts=(Window(back=2), Causal())))
-    no = (Full(), Window(back=1, ahead=1), Document(), Or(parts=(Causal(), Full())))
+    seen_by_all = Marked(queries=False)
+    yes = (
+        Causal(), Prefix(), Window(back=3), And(parts=(Causal(), Document())), Or(parts=(Window(back=2), Causal())),
+        Dilated(step=2, back=3), Strided(stride=4), And(parts=(Causal(), Chunked(size=4))),
+        Or(parts=(Window(back=2), seen_by_all)), Or(parts=(Window(back=2), And(parts=(Causal(), Marked())))),
+    )  # fmt: skip
+    no = (
+        Full(), Window(back=1, ahead=1), Document(), Or(parts=(Causal(), Full())), Chunked(size=4),
+        Dilated(step=2, back=1, ahead=1), Or(parts=(Window(back=2), Marked())), BlockSparse(block=2),
+    )  # fmt: skip
     assert all(map(causal_only, yes)) and not any(map(causal_only, no))
 
 
@@ -121,3 +161,79 @@ def test_facts_that_allow_a_flag():
     assert Window(back=6).simplify(at, 8) == Window(back=6)
     assert Window(back=7, ahead=7).simplify(at, 8) == Full()
     assert Window(back=7).simplify(at, None) == Window(back=7), "keys that are not the queries prove nothing"
+
+
+def test_nobody_marked_is_the_pattern_without_marks():
+    at = coordinates(8, False, False, 0)
+    assert Or(parts=(Window(back=2, ahead=2), Marked())).simplify(at, None) == Window(back=2, ahead=2)
+    assert Or(parts=(Causal(), And(parts=(Causal(), Marked(queries=False))))).simplify(at, None) == Causal()
+    assert not allowed(And(parts=(Full(), Marked())), at, at).any()
+
+
+def test_dilated_strided_and_chunked_as_they_are_drawn():
+    at = coordinates(9, False, False, 0)
+
+    def seen(pattern, query):
+        return allowed(pattern, at, at)[0, 0, query].nonzero()[:, 0].tolist()
+
+    assert seen(Dilated(step=3, back=2), 7) == [1, 4, 7] and seen(Dilated(step=3, back=1, ahead=1), 4) == [1, 4, 7]
+    assert seen(Strided(stride=3), 8) == [2, 5, 8] and seen(Strided(stride=3, back=2), 8) == [2, 5, 6, 7, 8]
+    assert seen(Chunked(size=4), 5) == [4, 5, 6, 7] and seen(And(parts=(Causal(), Chunked(size=4))), 5) == [4, 5]
+
+
+@pytest.mark.parametrize("pattern", [Dilated(step=2, back=50), Chunked(size=50), Strided(stride=1), Marked(), Document()])
+def test_a_pattern_with_gaps_or_edges_is_never_maskless(pattern):
+    assert not pattern.covers(1) and not pattern.covers(3)
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize("seed, n, count", [(0, 12, 3), (1, 7, 1), (7, 64, 3)])
+def test_random_blocks_are_as_many_as_asked_and_never_seen_otherwise(seed, n, count):
+    drawn = draw_blocks(seed, n, count, torch.device("cpu"))
+    place = torch.arange(n)
+    inner = (place > 0) & (place < n - 1)
+    assert drawn.sum(1).tolist() == [count if i else 0 for i in inner]
+    otherwise = ((place[:, None] - place).abs() <= 1) | ~inner
+    assert not (drawn & otherwise).any()
+
+
+def test_random_blocks_are_a_function_of_the_seed_and_the_number_of_blocks():
+    cpu = torch.device("cpu")
+    state = torch.get_rng_state()
+    draws_ = [draw_blocks(seed, 64, 3, cpu) for seed in range(4)]
+    assert torch.equal(torch.get_rng_state(), state) and torch.equal(draw_blocks(2, 64, 3, cpu), draws_[2])
+    for i, a in enumerate(draws_):
+        for b in draws_[:i]:  # 186 blocks of 62 · 59 drawn twice: 9 of them meet by chance
+            assert (a & b).sum() < 30
+
+
+def test_random_blocks_are_spread_evenly():
+    """Over many seeds every block a row may draw is drawn about equally often."""
+    counts = sum(draw_blocks(seed, 16, 3, torch.device("cpu")).float() for seed in range(400))
+    row = counts[6][[1, 2, 3, 4, *range(8, 15)]]
+    assert counts[6].sum() == 1200 and row.sum() == 1200 - counts[6][[5, 6, 7]].sum()
+    assert (row - 1200 / 11).abs().max() < 5 * (1200 / 11) ** 0.5
+
+
+def test_one_seed_is_one_set_of_blocks_for_ever():
+    """A model trained with a seed is used with its blocks: what the seed gives must never change."""
+    rows = [row.nonzero()[:, 0].tolist() for row in draw_blocks(5, 9, 2, torch.device("cpu"))]
+    assert rows == [[], [3, 5], [5, 6], [1, 5], [6, 7], [3, 7], [2, 3], [1, 4], []]
+
+
+def test_blocks_stand_alone_or_in_an_and():
+    with pytest.raises(ValueError, match="cannot stand in an or"):
+        Or(parts=(BlockSparse(block=2), Window(back=1)))
+    with pytest.raises(ValueError, match="room for one"):
+        And(parts=(BlockSparse(block=2), BlockSparse(block=3)))
+    with pytest.raises(ValueError, match="marked keys, marked queries, or both"):
+        Marked(keys=False, queries=False)
+
+
+def test_short_rows_of_blocks_see_everything():
+    at = coordinates(18, False, False, 0)
+    sparse = BlockSparse(block=2, random=2)
+    assert sparse.simplify(at, 18) == Full() and sparse.simplify(at, 19) == sparse
+    assert allowed(sparse, at, at).all()

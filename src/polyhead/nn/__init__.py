@@ -19,7 +19,20 @@ from .model import ModelSpec, Transformer
 from .moe import ExpertsSpec
 from .norm import BatchNormSpec, DyTSpec, LayerNormSpec, NoNormSpec, RMSNormSpec
 from .pair import Pair, PairSpec
-from .pattern import And, Causal, Document, Full, Or, Prefix, Window
+from .pattern import (
+    And,
+    BlockSparse,
+    Causal,
+    Chunked,
+    Dilated,
+    Document,
+    Full,
+    Marked,
+    Or,
+    Prefix,
+    Strided,
+    Window,
+)
 from .position import AlibiSpec, BucketsSpec, LearnedSpec, NoPosition, RotarySpec, SinusoidalSpec
 from .residual import DeepNorm, LayerScale, NoGain, ResidualSpec, ReZero
 from .sharing import Cycle, Groups, NoSharing
@@ -35,13 +48,16 @@ __all__ = [
     "Backend",
     "Batch",
     "BatchNormSpec",
+    "BlockSparse",
     "BlockSpec",
     "BucketsSpec",
     "Cache",
     "Causal",
+    "Chunked",
     "Counts",
     "Cycle",
     "DeepNorm",
+    "Dilated",
     "DisentangledSpec",
     "Document",
     "DropoutSpec",
@@ -58,6 +74,7 @@ __all__ = [
     "LayerNormSpec",
     "LayerScale",
     "LearnedSpec",
+    "Marked",
     "ModelSpec",
     "NoGain",
     "NoNormSpec",
@@ -78,6 +95,7 @@ __all__ = [
     "SinusoidalSpec",
     "Spec",
     "StackSpec",
+    "Strided",
     "TokenInput",
     "Tokens",
     "Transformer",

@@ -10,14 +10,28 @@ from torch import Tensor
 from .tokens import Tokens
 
 
+class Grid(NamedTuple):
+    """Places in the rows of a call, padding included, for patterns that cut rows into blocks.
+
+    index (B|1, T) long 0..T−1, −1 = beyond the row; length: T, a Python fact; drawn (n, n) bool: which of the n blocks
+    (columns) were drawn for each block of queries (rows), None = none were.
+    """
+
+    index: Tensor
+    length: int
+    drawn: Tensor | None = None
+
+
 class At(NamedTuple):
     """pos (B|1, T) long, −1 = padding or an empty cache slot; segment (B|1, T) document number or None = one document;
-    mark (B|1, T) bool prefix (or global) token, None = none; padded: a Python fact, "some pos may be −1"."""
+    mark (B|1, T) bool prefix (or global) token, None = none; padded: a Python fact, "some pos may be −1"; grid: places
+    in the row, only where a pattern needs them (`pattern.placed`)."""
 
     pos: Tensor
     segment: Tensor | None = None
     mark: Tensor | None = None
     padded: bool = False
+    grid: Grid | None = None
 
     @staticmethod
     def of(tokens: Tokens, length: int | None = None) -> At:
@@ -30,7 +44,8 @@ class At(NamedTuple):
 
     def map(self, f: object) -> At:
         """The same coordinates with `f` applied to every tensor."""
-        return At(*(None if t is None else f(t) for t in self[:3]), self.padded)
+        grid = None if self.grid is None else self.grid._replace(index=f(self.grid.index))
+        return At(*(None if t is None else f(t) for t in self[:3]), self.padded, grid)
 
     def rows(self) -> At:
         """Fields as (B|1, 1, T, 1): these tokens ask."""
@@ -39,6 +54,16 @@ class At(NamedTuple):
     def cols(self) -> At:
         """Fields as (B|1, 1, 1, T): these tokens are asked."""
         return self.map(lambda t: t[:, None, None, :])
+
+    def take(self, index: Tensor) -> At:
+        """The coordinates of the tokens at index (B|1, n)."""
+        rows = max(index.shape[0], self.rows_of_batch())
+        index = index.expand(rows, -1)
+        return self.map(lambda t: t.expand(rows, -1).gather(1, index))
+
+    def rows_of_batch(self) -> int:
+        """Rows these coordinates tell apart: 1 = all rows alike."""
+        return max(t.shape[0] for t in self[:3] if t is not None)
 
     def valid(self) -> Tensor | None:
         """(B|1, T) bool of real tokens, or None when all are."""

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .at import At
-from .pattern import Causal, Full, Pattern, allowed
+from .banded import Band, collect, keys_per_query, lower_banded, put, spread, take
+from .pattern import Causal, Full, Pattern, allowed, blocked, placed
 
 Backend = Literal["auto", "reference", "sdpa", "banded", "flex"]
 BiasFn = Callable[[Tensor, At, At], Tensor]  # (head, q rows, k cols) → added to the scores
@@ -32,8 +33,7 @@ class Lowered(NamedTuple):
     path: str
     causal: bool = False
     mask: Tensor | None = None  # bool, or float scores to add with −inf where forbidden
-    block: int = 0  # banded: tokens per block
-    sides: tuple[int, int] = (0, 0)  # banded: blocks looked at before and after
+    band: Band | None = None
     flex: tuple | None = None
     why: str = ""
 
@@ -60,15 +60,22 @@ def lower(
     softcap: float | None = None,
     content: bool = False,
     backend: Backend = "auto",
+    far: bool = True,
 ) -> Lowered:
     """Decide how to attend. fresh: the keys are the queries themselves; packed: keys are consecutive, none missing;
-    content: each layer will add scores of its own (with_scores)."""
+    content: each layer will add scores of its own (with_scores); far: False where the caller replaces what marked queries
+    get, so that a band need not compute it."""
     n = k.pos.shape[1]
-    pattern = pattern.simplify(q, n if fresh else None)
+    facts = q if q.mark is not None or k.mark is None else q._replace(mark=k.mark)  # marks the cache remembers
+    pattern = pattern.simplify(facts, n if fresh else None)
+    if blocked(pattern) is not None and not fresh:
+        raise ValueError("block_sparse needs the whole row at once: expected keys that are the queries themselves")
+    q, k = placed(pattern, q, k)
+    bias = _with_repeats(bias, pattern, n)
     plain = not (q.padded or k.padded) and bias is None
-    path = _choose(pattern, n, fresh, softcap, content, backend, q.pos.device.type)
+    path = _choose(pattern, q, n, fresh, softcap, content, backend)
     if path == "banded":
-        return _lower_banded(pattern, q, heads, dtype, bias)
+        return _lower_banded(pattern, q, heads, dtype, bias, far)
     if path == "flex":
         return _lower_flex(pattern, q, k, heads, bias)
     if plain and isinstance(pattern, Full):
@@ -77,34 +84,49 @@ def lower(
         return Lowered(path, causal=True, why="causal over the queries themselves: a flag, no mask")
     if plain and packed and q.pos.shape[1] == 1 and pattern.covers(n):
         return Lowered(path, why="one query that sees all its keys: no mask")
-    mask = allowed(pattern, q, k)
-    if bias is not None:
-        mask = _with_bias(mask, bias, heads, q, k, dtype)
-    return Lowered(path, mask=mask, why="a mask built once for all layers of this kind")
+    return Lowered(path, mask=_mask(pattern, q, k, heads, dtype, bias), why="a mask built once for all layers of this kind")
 
 
 def _choose(
-    pattern: Pattern, n: int, fresh: bool, softcap: float | None, content: bool, backend: Backend, device: str
+    pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None, content: bool, backend: Backend
 ) -> str:
-    reach = pattern.reach()
-    bounded = None not in reach and not content  # scores of all pairs are made before blocks could be cut
+    band = fresh and not content and backend in ("auto", "banded")  # scores of all pairs come before blocks are cut
+    width = keys_per_query(pattern, q, count=False) if band else None
     if backend == "flex" and content:
         raise ValueError("flex adds no scores made of queries and keys: use backend auto, sdpa or reference")
     if backend == "sdpa" and softcap is not None:
         raise ValueError("sdpa cannot cap scores: use backend reference or flex, or softcap null")
-    if backend == "banded" and not (bounded and fresh):
+    if backend == "banded" and width is None:
         backend = "auto"  # a cached step or an unbounded kind of the same model: the band does not apply
     if backend != "auto":
         return backend
     if softcap is not None:
         return "reference"
-    if fresh and bounded and n >= BAND_FACTOR * (sum(reach) + 1):
+    if width is not None and n >= BAND_FACTOR * width and n >= BAND_FACTOR * keys_per_query(pattern, q):
         return "banded"
-    compiled_cpu = torch.compiler.is_compiling() and device == "cpu"
+    compiled_cpu = torch.compiler.is_compiling() and q.pos.device.type == "cpu"
     return "reference" if compiled_cpu and fresh and n <= SHORT else "sdpa"
 
 
-def _with_bias(mask: Tensor, bias: BiasFn, heads: int, q: At, k: At, dtype: torch.dtype) -> Tensor:
+def _with_repeats(bias: BiasFn | None, pattern: Pattern, n: int) -> BiasFn | None:
+    """The position's bias, and the pattern's for keys that count more than once."""
+    sparse = blocked(pattern)
+    if sparse is None or not sparse.repeats(n):
+        return bias
+    if bias is None:
+        return lambda head, q, k: sparse.bias(q, k)
+    return lambda head, q, k: bias(head, q, k) + sparse.bias(q, k)
+
+
+def _mask(
+    pattern: Pattern, q: At, k: At, heads: int, dtype: torch.dtype, bias: BiasFn | None, only: Tensor | None = None
+) -> Tensor:
+    """(B|1, 1|h, T, S): bool, or with a bias the scores to add. only (B|1, S) bool: keys that count."""
+    mask = allowed(pattern, q, k)
+    if only is not None:
+        mask = mask & only[:, None, None, :]
+    if bias is None:
+        return mask
     head = torch.arange(heads, device=mask.device).view(1, heads, 1, 1)
     return bias(head, q.rows(), k.cols()).to(dtype).masked_fill(~mask, float("-inf"))
 
@@ -211,49 +233,24 @@ def _reference(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) 
 # ---------------------------------------------------------------- banded: windows as blocks
 
 
-def _lower_banded(pattern: Pattern, q: At, heads: int, dtype: torch.dtype, bias: BiasFn | None) -> Lowered:
-    """Cut T into blocks of b ≥ the window; block i looks at its neighbours only. Blocks become rows of the batch."""
-    back, ahead = pattern.reach()
-    block = max(16, back, ahead)
-    sides = (-(-back // block), -(-ahead // block))
-    batch = max(t.shape[0] for t in q[:3] if t is not None)
-    rows = q._replace(padded=True).map(lambda t: t.expand(batch, -1))  # blocks of all rows become one axis below
-    rows = rows.map(lambda t: _blocks(t, block, -1 if t.dtype != torch.bool else False))
-    keys = rows.map(lambda t: _neighbours(t, *sides, -1 if t.dtype != torch.bool else False))
-    flat = (At(*(None if t is None else t.flatten(0, 1) for t in at[:3]), True) for at in (rows, keys))
-    rows, keys = flat
-    mask = allowed(pattern, rows, keys)
-    if bias is not None:
-        mask = _with_bias(mask, bias, heads, rows, keys, dtype)
-    return Lowered("banded", mask=mask, block=block, sides=sides, why=f"window in blocks of {block}: linear in length")
+def _lower_banded(
+    pattern: Pattern, q: At, heads: int, dtype: torch.dtype, bias: BiasFn | None, far: bool
+) -> Lowered:
+    def mask_of(rows: At, keys: At, only: Tensor | None) -> Tensor:
+        return _mask(pattern, rows, keys, heads, dtype, bias, only)
 
-
-def _blocks(t: Tensor, block: int, fill: float) -> Tensor:
-    """(B, T, …) → (B, n, block, …), the end filled up."""
-    short = -t.shape[1] % block
-    if short:
-        t = torch.cat([t, t.new_full((t.shape[0], short, *t.shape[2:]), fill)], 1)
-    return t.unflatten(1, (-1, block))
-
-
-def _neighbours(t: Tensor, before: int, after: int, fill: float) -> Tensor:
-    """(B, n, b, …) → (B, n, (before + 1 + after)·b, …): each block with its neighbours."""
-    edge = [t.new_full((t.shape[0], m, *t.shape[2:]), fill) for m in (before, after)]
-    wide = torch.cat([edge[0], t, edge[1]], 1)
-    return torch.cat([wide[:, i : i + t.shape[1]] for i in range(before + 1 + after)], 2)
+    band, mask = lower_banded(pattern, q, mask_of, far)
+    beside = "" if band.columns is None else f" and {band.columns.shape[2]} keys beside them"
+    return Lowered("banded", mask=mask, band=band, why=f"blocks of {band.block}{beside}: linear in length")
 
 
 def _banded(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
-    batch, length = q.shape[0], q.shape[2]
-    q, k, v = (_blocks(t.transpose(1, 2), lowered.block, 0.0) for t in (q, k, v))  # (B, n, b, heads, d)
-    k, v = (_neighbours(t, *lowered.sides, 0.0) for t in (k, v))
-    q, k, v = (t.flatten(0, 1).transpose(1, 2) for t in (q, k, v))
-    mask = lowered.mask
-    if mask.shape[0] != q.shape[0]:  # one row of coordinates serves the whole batch
-        mask = mask.expand(mask.shape[0], *mask.shape[1:]).repeat(batch, 1, 1, 1)
-    inner = lowered._replace(mask=mask)
-    out = (_sdpa if how.softcap is None else _reference)(q, k, v, inner, how)
-    return out.transpose(1, 2).unflatten(0, (batch, -1)).flatten(1, 2)[:, :length].transpose(1, 2)
+    run, band = _sdpa if how.softcap is None else _reference, lowered.band
+    *blocks, mask = spread(q, k, v, band, lowered.mask)
+    out = collect(run(*blocks, lowered._replace(mask=mask), how), q.shape[0], q.shape[2])
+    if band.far is None:
+        return out
+    return put(out, band.far, run(take(q, band.far), k, v, lowered._replace(mask=band.far_mask), how))
 
 
 # ---------------------------------------------------------------- flex
@@ -272,7 +269,7 @@ def _lower_flex(pattern: Pattern, q: At, k: At, heads: int, bias: BiasFn | None)
     def score_bias(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return score + bias(h, at(b, i, q), at(b, j, k))
 
-    batch = max(q.pos.shape[0], k.pos.shape[0], *(t.shape[0] for t in (*q[:3], *k[:3]) if t is not None))
+    batch = max(q.rows_of_batch(), k.rows_of_batch())
     size = (q.pos.shape[1], k.pos.shape[1])
     mask = create_block_mask(mask_mod, batch if batch > 1 else None, None, *size, device=str(q.pos.device))
     return Lowered("flex", flex=(mask, None if bias is None else score_bias), why="flex_attention with a block mask")

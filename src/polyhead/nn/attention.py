@@ -11,23 +11,41 @@ from torch import Tensor, nn
 
 from .at import At
 from .attend import Lowered, attend, with_scores
+from .banded import Some, put
 from .cache import Plan, Store
 from .content import DisentangledSpec, Relative, ShawSpec
-from .heads import Entry, Turn
+from .heads import Entry, GroupedSpec, Turn
 from .latent import Heads
-from .pattern import Full, Pattern
+from .pattern import Full, Marked, Pattern, leaves
 from .position import AlibiSpec, BucketsSpec, NoPosition, RotarySpec
-from .spec import Spec
+from .spec import Spec, linear_params
 
 Content = Callable[[Tensor, Tensor, nn.Module], Tensor]
 
 
 class AttentionSpec(Spec):
-    """Which heads, who sees whom, and which position inside the scores."""
+    """Which heads, who sees whom, and which position inside the scores.
+
+    global_heads gives marked queries projections of their own: they look at every token with a second q, k and v, while
+    all others look at marked tokens with the first (Longformer, arXiv 2004.05150 §3.1; LED). Where a batch marks nobody,
+    they do not run; `flops()` counts such a batch.
+    """
 
     heads: Heads
     pattern: Pattern = Full()
     position: Relative = NoPosition()
+    global_heads: bool = False
+
+    @model_validator(mode="after")
+    def _somebody_is_global(self) -> AttentionSpec:
+        if self.global_heads and not any(isinstance(p, Marked) and p.queries for p in leaves(self.pattern)):
+            raise ValueError(
+                "global heads serve marked queries: expected a pattern with marked queries, such as "
+                f"or(window, marked), got {self.pattern.kind}; or set global_heads false"
+            )
+        if self.global_heads and not isinstance(self.heads, GroupedSpec):
+            raise ValueError(f"global heads are grouped heads: got {self.heads.kind}; or set global_heads false")
+        return self
 
     @model_validator(mode="after")
     def _rotary_fits(self) -> AttentionSpec:
@@ -48,6 +66,8 @@ class AttentionSpec(Spec):
             raise ValueError(f"position {self.position.kind} reads keys per head: expected heads of kind grouped, got latent")
         if self.relates and self.heads.softcap is not None:
             raise ValueError(f"position {self.position.kind} adds its scores uncapped: expected softcap null")
+        if self.relates and self.global_heads:
+            raise ValueError(f"position {self.position.kind} serves one set of heads: set global_heads false")
         return self
 
     @property
@@ -62,9 +82,24 @@ class AttentionSpec(Spec):
         heads = self.heads
         return self.position.flops(width, heads.heads, heads.kv, heads.dim(width), queries, keys)
 
+    def params(self, width: int) -> int:
+        if not self.global_heads:
+            return self.heads.params(width)
+        heads = self.heads
+        output = linear_params(heads.heads * heads.dim(width), width, "o" in heads.bias)
+        return 2 * heads.params(width) - output
+
     @property
     def biased(self) -> bool:
         return isinstance(self.position, AlibiSpec | BucketsSpec)
+
+
+class Far(NamedTuple):
+    """What the global heads of one kind need in one call: who asks, what they may see, their rotation."""
+
+    who: Some
+    lowered: Lowered
+    turn: Turn
 
 
 class View(NamedTuple):
@@ -76,6 +111,7 @@ class View(NamedTuple):
     plan: Plan | None = None  # None = no cache
     valid: Tensor | None = None  # (B|1, T) bool of real tokens, None = all
     content: Content | None = None  # (q, k, heads) → the position's own scores, where they depend on both
+    far: Far | None = None  # None = no global heads, or nobody is marked
 
 
 class First(NamedTuple):
@@ -91,6 +127,7 @@ class Attention(nn.Module):
     def __init__(self, spec: AttentionSpec, width: int, dropout: float = 0.0, value_residual: bool = False) -> None:
         super().__init__()
         self.heads = spec.heads.build(width)
+        self.global_heads = spec.heads.build(width, output=False) if spec.global_heads else None
         self.dropout = dropout
         self.value_mix = nn.Parameter(torch.zeros(1)) if value_residual else None
 
@@ -117,4 +154,16 @@ class Attention(nn.Module):
             q, k, v, lowered,
             scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout,
         )  # fmt: skip
+        if view.far is not None:
+            o = self._globally(x, o, view, dropout)
         return heads.output(o.to(x.dtype)), values
+
+    def _globally(self, x: Tensor, o: Tensor, view: View, dropout: float) -> Tensor:
+        """o (B, h, T, dv) with what the marked queries get through the global heads."""
+        heads, far = self.global_heads, view.far
+        index = far.who.index.unsqueeze(-1).expand(x.shape[0], -1, x.shape[2])
+        q, k, v = heads.expand(heads.query(x.gather(1, index), far.turn), heads.entry(x, view.turn))
+        new = attend(
+            q, k, v, far.lowered, scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout
+        )
+        return put(o, far.who, new)

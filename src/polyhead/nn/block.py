@@ -62,11 +62,13 @@ class BlockSpec(Spec):
             raise ValueError(f"cross-attention has no positions: expected none, got {self.cross.position.kind}")
         if self.cross is not None and self.residual.parallel != "no":
             raise ValueError("parallel sublayers have no place for cross-attention: set residual.parallel to no")
+        if self.attention.global_heads and self.residual.values:
+            raise ValueError("global heads have no value residual: set residual.values or global_heads to false")
         return self
 
     def params(self, width: int, layer: int) -> Counts:
         joins = 2 + (self.cross is not None)
-        attention = self.attention.heads.params(width)
+        attention = self.attention.params(width)
         if self.cross is not None:
             attention += self.cross.heads.params(width)
         rest = self.residual.params(width, self.norm, joins, layer)

@@ -34,6 +34,7 @@ class Line:
     def __init__(self, batch: int, capacity: int, ring: bool, device: torch.device | str = "cpu") -> None:
         self.capacity, self.ring = capacity, ring
         self.pos = torch.full((batch, capacity + 1), -1, dtype=torch.long, device=device)
+        self.mark: Tensor | None = None  # (B, capacity + 1) bool: global and prefix tokens, all of the first call
         self.count = 0  # one more than the largest position seen
         self.even = True  # every row holds the same positions, none missing
         self.level = True  # every row is at the same position (a rolled-back ring is level, not even)
@@ -43,6 +44,8 @@ class Line:
         if q.segment is not None:
             raise ValueError("a cache holds one document per row: expected no segments; generate documents as rows")
         length, first = q.pos.shape[1], self.count == 0
+        if q.mark is not None and not first:
+            raise ValueError("marked tokens must lie in the first call of a cache: expected no marks in a later one")
         start = self.count
         self.level = self.level and q.pos.shape[0] == 1 and not q.padded
         self.even = self.even and self.level
@@ -55,8 +58,9 @@ class Line:
         keys = q if first else self._keys(q, mode, slots, live)
         self.pos.scatter_(1, slots.expand(self.pos.shape[0], -1), q.pos.expand(self.pos.shape[0], -1))
         self.pos[:, self.capacity] = -1
+        self._remember_marks(q, slots)
         if mode == "append":
-            keys = self._seen(live, q.mark)
+            keys = self._seen(live)
         return Plan(slots, keys, first, self.even and mode == "append", mode, live)
 
     def _slots(self, q: At) -> Tensor:
@@ -72,16 +76,27 @@ class Line:
         if mode != "chunk":
             return q
         rows = max(self.pos.shape[0] if not self.even else 1, q.pos.shape[0])
-        old = self.pos[:rows, : self.capacity]
-        return At(torch.cat([old, q.pos.expand(rows, -1)], 1), padded=True)
+        old, mark = self.pos[:rows, : self.capacity], None
+        if self.mark is not None:
+            fresh = torch.zeros(self.mark.shape[0], q.pos.shape[1], dtype=torch.bool, device=old.device)
+            mark = torch.cat([self.mark[:, : self.capacity], fresh], 1)
+        return At(torch.cat([old, q.pos.expand(rows, -1)], 1), mark=mark, padded=True)
 
-    def _seen(self, live: int, mark: Tensor | None) -> At:
-        if mark is not None:
-            raise ValueError("a marked prefix must lie in the first call of a cache: expected no marks in a later one")
-        return At(self.pos[:1, :live] if self.even else self.pos[:, :live], padded=not self.even)
+    def _remember_marks(self, q: At, slots: Tensor) -> None:
+        if q.mark is not None:
+            self.mark = torch.zeros_like(self.pos, dtype=torch.bool)
+        if self.mark is not None:
+            rows = self.mark.shape[0]
+            new = q.mark if q.mark is not None else torch.zeros(1, q.pos.shape[1], dtype=torch.bool, device=slots.device)
+            self.mark.scatter_(1, slots.expand(rows, -1), new.expand(rows, -1))
+
+    def _seen(self, live: int) -> At:
+        pos = self.pos[:1, :live] if self.even else self.pos[:, :live]
+        return At(pos, mark=None if self.mark is None else self.mark[:, :live], padded=not self.even)
 
     def reorder(self, index: Tensor) -> None:
         self.pos = self.pos.index_select(0, index)
+        self.mark = None if self.mark is None else self.mark.index_select(0, index)
 
     def truncate(self, length: int) -> None:
         """Forget positions ≥ length. A ring then has holes and keeps its position test."""

@@ -94,12 +94,12 @@ class GroupedSpec(Spec):
         """Numbers per token that a training step keeps: q, k, v and what attention gives."""
         return (2 * self.heads + 2 * self.kv) * self.dim(width)
 
-    def build(self, width: int) -> Grouped:
-        return Grouped(self, width)
+    def build(self, width: int, output: bool = True) -> Grouped:
+        return Grouped(self, width, output)
 
 
 class Grouped(nn.Module):
-    def __init__(self, spec: GroupedSpec, width: int) -> None:
+    def __init__(self, spec: GroupedSpec, width: int, output: bool = True) -> None:
         super().__init__()
         self.heads, self.kv, self.dim = spec.heads, spec.kv, spec.dim(width)
         self.scale = spec.scale if spec.scale is not None else self.dim**-0.5
@@ -107,7 +107,7 @@ class Grouped(nn.Module):
         self.q = nn.Linear(width, self.heads * self.dim, bias="q" in spec.bias)
         self.k = nn.Linear(width, self.kv * self.dim, bias="k" in spec.bias)
         self.v = nn.Linear(width, self.kv * self.dim, bias="v" in spec.bias)
-        self.o = nn.Linear(self.heads * self.dim, width, bias="o" in spec.bias)
+        self.o = nn.Linear(self.heads * self.dim, width, bias="o" in spec.bias) if output else None
         widths = spec.norm_widths(width)
         self.q_norm, self.k_norm = (spec.qk_norm.build(w) if spec.qk_norm else None for w in widths)
         self.sinks = nn.Parameter(torch.zeros(self.heads)) if spec.sinks else None

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from .at import At
 from .attend import Backend, Lowered, lower
-from .attention import AttentionSpec, First, View
+from .attention import AttentionSpec, Far, First, View
+from .banded import some
 from .block import Block, BlockSpec, DropoutSpec
 from .cache import Cache, Line, Store
 from .embedding import EmbeddingSpec
@@ -164,8 +165,8 @@ class Stack(nn.Module):
             lowered = self._lower(block.attention, position, table, at, keys, plan, x.dtype)
             if not torch.compiler.is_compiling():  # a graph that writes a note is compiled twice
                 self.last_why[kind] = f"{lowered.path}: {lowered.why}"
-            turn = _turn(position, table)
-            views[kind] = View(at, lowered, turn, plan, valid, _content(position, table, at, keys))
+            content, far = _content(position, table, at, keys), self._far(block.attention, position, at, length, x.dtype)
+            views[kind] = View(at, lowered, _turn(position, table), plan, valid, content, far)
             if block.cross is not None:
                 seen = self._lower_cross(block.cross, at, memory_at, x.dtype)
                 cross[kind] = View(at, seen, _turn(Position(), None), None, valid)
@@ -175,13 +176,29 @@ class Stack(nn.Module):
         self, spec: AttentionSpec, position: Position, table: Any, q: At, k: At, plan: Any, dtype: torch.dtype
     ) -> Lowered:
         pattern = within_documents(spec.pattern, q)
-        bias = (lambda head, rows, cols: position.bias(table, head, rows, cols)) if position.biased else None
+        bias = _bias(position, table)
         fresh, packed = (True, False) if plan is None else (plan.fresh, plan.packed)
         heads = spec.heads
         return lower(
             pattern, q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
-            softcap=heads.softcap, content=position.relates, backend=self.backend,
+            softcap=heads.softcap, content=position.relates, backend=self.backend, far=not spec.global_heads,
         )  # fmt: skip
+
+    def _far(self, spec: AttentionSpec, position: Position, at: At, length: int, dtype: torch.dtype) -> Far | None:
+        """What global heads do in this call: the marked tokens look at all of their document."""
+        if not spec.global_heads or at.mark is None:
+            return None
+        who = some(at.mark if not at.padded else at.mark & at.valid())
+        if who.index.shape[1] == 0:
+            return None
+        rows = at.take(who.index)
+        table = position.prepare(rows, length)
+        backend = self.backend if self.backend in ("reference", "sdpa") else "auto"
+        lowered = lower(
+            within_documents(FULL, at), rows, at, heads=spec.heads.heads, fresh=False, packed=False, dtype=dtype,
+            bias=_bias(position, table), softcap=spec.heads.softcap, backend=backend,
+        )  # fmt: skip
+        return Far(who, lowered, _turn(position, table))
 
     def _lower_cross(self, spec: AttentionSpec, q: At, memory_at: At | None, dtype: torch.dtype) -> Lowered:
         if memory_at is None:
@@ -237,6 +254,10 @@ def check_rotary(spec: RotarySpec, head_dim: int, block: str) -> None:
         raise ValueError(f"longrope needs {dim // 2} factors in short and in long in block {block!r}: got {sizes}")
     if isinstance(scaling, Dynamic) and dim == 2:
         raise ValueError(f"dynamic scaling needs at least 4 rotated features in block {block!r}: got {dim}")
+
+
+def _bias(position: Position, table: Any) -> Any:
+    return (lambda head, rows, cols: position.bias(table, head, rows, cols)) if position.biased else None
 
 
 def _turn(position: Position, table: Any) -> Any:
