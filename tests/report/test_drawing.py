@@ -15,7 +15,9 @@ from polyhead.nn.spec import Spec
 from polyhead.report import cache_bytes, draw, ends, steps, words
 from polyhead.report.counting import active, rows, table
 from polyhead.report.differing import differences
+from polyhead.report.telling import side_by_side
 from tests.conformance.specs import EVERY, decoder
+from tests.nn.test_pair import pair
 
 
 def steps_of(text: str, title: str) -> list[str]:
@@ -183,6 +185,22 @@ def test_parameters_at_work_are_those_of_the_visited_experts() -> None:
             idle += tensor.numel() * 3 // 4
     assert active(spec) == spec.params().total - idle
     assert "at work on one token" in table(spec)[-1]
+
+
+def test_images_sounds_and_pairs_are_drawn() -> None:
+    both = pair()
+    text, found = draw(both, "clip"), rows(both)
+    assert max(map(len, text.splitlines())) <= 100 and sum(row.total for row in found if not row.depth) == both.params().total
+    plain = " ".join(text.split())
+    assert "pixels (B, 3, 6, 6)" in plain and "x = patches·Wpatch + b (B, 9, 16) 3 × 3 squares of 2 × 2 pixels, 12 → 16" in plain
+    assert "IMAGE TOWER: an encoder" in text and "TEXT TOWER: a decoder" in text and "e^scale · text·imageᵀ" in text
+    heard = override(both.image, {"encoder.embedding": {"input": {"kind": "frames", "channels": 3}}, "context": 10})
+    assert "frames (B, 3, 2T) a spectrum of 3 bands" in " ".join(draw(heard).split())
+    longer = both.model_copy(update={"image": override(both.image, {"encoder.layers": 3}), "scale": 1.0})
+    assert [d.path for d in differences(both, longer)] == ["scale", "image.encoder.layers"]
+    told = side_by_side(both, longer, ("a", "b"))
+    assert "2 differences" in told and "image: sizes\n  layers                          2                               3" in told
+    assert "same architecture" in side_by_side(both, pair(), ("a", "b")) and "one model" in side_by_side(both, both.text, ("a", "b"))
 
 
 class Spiral(Spec):

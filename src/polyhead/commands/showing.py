@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .output import emit, say
 
 if TYPE_CHECKING:
-    from polyhead.nn import ModelSpec
+    from polyhead.nn import ModelSpec, PairSpec
 
 _WIDTH = 100  # columns
 
@@ -36,7 +36,7 @@ def run_show(name: str | None, against: str | None, as_json: bool) -> int:
     return 0
 
 
-def resolve(name: str) -> ModelSpec:
+def resolve(name: str) -> ModelSpec | PairSpec:
     """The spec of a preset, a spec file, or a model's folder. No weights are read."""
     from polyhead import families
     from polyhead.generate.folder import SPEC, read_spec
@@ -74,17 +74,21 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _brief(spec: ModelSpec) -> dict[str, Any]:
+def _brief(spec: ModelSpec | PairSpec) -> dict[str, Any]:
+    from polyhead.report.counting import towers
+
+    stacks = {name or place: stack for name, tower in towers(spec).items() for place, stack in tower.stacks.items()}
+    last = list(towers(spec).values())[-1]
     return {
-        "shape": "–".join(spec.stacks), "parameters": spec.params().total, "layers": [stack.layers for stack in spec.stacks.values()],
-        "width": spec.top.width, "context": spec.context,
+        "shape": "–".join(stacks), "parameters": spec.params().total, "layers": [stack.layers for stack in stacks.values()],
+        "width": last.top.width, "context": last.context,
     }  # fmt: skip
 
 
 # ---------------------------------------------------------------- two models
 
 
-def _compare(one: tuple[str, ModelSpec], other: tuple[str, ModelSpec], as_json: bool) -> int:
+def _compare(one: tuple[str, ModelSpec | PairSpec], other: tuple[str, ModelSpec | PairSpec], as_json: bool) -> int:
     from polyhead.report.differing import differences
     from polyhead.report.telling import side_by_side
 
@@ -103,28 +107,40 @@ def _compare(one: tuple[str, ModelSpec], other: tuple[str, ModelSpec], as_json: 
 # ---------------------------------------------------------------- one model
 
 
-def counts(spec: ModelSpec) -> dict[str, Any]:
+def counts(spec: ModelSpec | PairSpec) -> dict[str, Any]:
     """Parameters and FLOPs by part, bytes of cache per token, and memory of weights and of a training step."""
-    from polyhead.report import cache_bytes
+    from polyhead.nn import PairSpec
     from polyhead.report.counting import active, rows
+
+    params = spec.params()
+    facts = {
+        "parameters": params.total, "active_parameters": active(spec), "parts": params.parts,
+        "table": [row._asdict() for row in rows(spec)], "weights_bytes": {"fp32": 4 * params.total, "bf16": 2 * params.total},
+    }  # fmt: skip
+    if isinstance(spec, PairSpec):
+        return facts | {"context": spec.text.context, "flops_per_pair": spec.flops(spec.text.context).total}
+    return facts | _running(spec)
+
+
+def _running(spec: ModelSpec) -> dict[str, Any]:
+    """What a model costs at work and in training."""
+    from polyhead.report import cache_bytes
     from polyhead.train import TrainingConfig
     from polyhead.train.memory import memory_parts
 
-    params, context = spec.params(), spec.context
+    context = spec.context
     flops = spec.flops(context)
     training = memory_parts(spec, TrainingConfig(batch=1, precision="fp32"), context)
     return {
-        "parameters": params.total, "active_parameters": active(spec), "parts": params.parts,
-        "table": [row._asdict() for row in rows(spec)], "context": context,
+        "context": context,
         "flops_per_token": {"forward": flops.total / context, "training": 3 * flops.total / context},
         "cache_bytes_per_token": {"fp32": cache_bytes(spec), "bf16": cache_bytes(spec, 2)},
-        "weights_bytes": {"fp32": 4 * params.total, "bf16": 2 * params.total},
         "training_bytes": {"fixed": sum(training[p] for p in ("weights", "gradients", "optimizer")),
                            "per_row": training["activations"] + training["logits"]},
     }  # fmt: skip
 
 
-def text(spec: ModelSpec, name: str, facts: dict[str, Any]) -> str:
+def text(spec: ModelSpec | PairSpec, name: str, facts: dict[str, Any]) -> str:
     """The drawing with the counts below it."""
     from polyhead.report import draw
     from polyhead.report.counting import table
@@ -132,24 +148,25 @@ def text(spec: ModelSpec, name: str, facts: dict[str, Any]) -> str:
     return "\n".join([draw(spec, name), "", *table(spec), "", *_costs(spec, facts)])
 
 
-def _costs(spec: ModelSpec, facts: dict[str, Any]) -> list[str]:
+def _costs(spec: ModelSpec | PairSpec, facts: dict[str, Any]) -> list[str]:
     """Compute, cache, weights and training, a line each."""
     from polyhead.report.counting import windowed
     from polyhead.train.memory import show_bytes
 
-    flops, cache, weights = facts["flops_per_token"], facts["cache_bytes_per_token"], facts["weights_bytes"]
-    training, context = facts["training_bytes"], facts["context"]
-    told = {"compute": f"{flops['forward']:,.0f} FLOPs per token forward at {context:,} tokens, three times that in training"}
-    if cache["fp32"]:
-        told["cache"] = f"{show_bytes(cache['fp32'])} per token in fp32, half in bf16; "
-        told["cache"] += (
-            "layers with a window stop growing when it is full" if windowed(spec) else f"{show_bytes(cache['fp32'] * context)} at full context"
-        )
+    weights, context = facts["weights_bytes"], facts["context"]
+    if "flops_per_pair" in facts:
+        told = {"compute": f"{facts['flops_per_pair']:,} FLOPs for one image and one text of {context:,} tokens"}
+    else:
+        forward = facts["flops_per_token"]["forward"]
+        told = {"compute": f"{forward:,.0f} FLOPs per token forward at {context:,} tokens, three times that in training"}
+    if cache := facts.get("cache_bytes_per_token", {}).get("fp32"):
+        whole = f"{show_bytes(cache * context)} at full context"
+        told["cache"] = f"{show_bytes(cache)} per token in fp32, half in bf16; "
+        told["cache"] += "layers with a window stop growing when it is full" if windowed(spec) else whole
     told["weights"] = f"{show_bytes(weights['fp32'])} in fp32, {show_bytes(weights['bf16'])} in bf16"
-    told["training"] = (
-        f"{show_bytes(training['fixed'])} for weights, gradients and AdamW in fp32, and {show_bytes(training['per_row'])} "
-        f"per row of {context:,} tokens"
-    )
+    if training := facts.get("training_bytes"):
+        rows = f"{show_bytes(training['per_row'])} per row of {context:,} tokens"
+        told["training"] = f"{show_bytes(training['fixed'])} for weights, gradients and AdamW in fp32, and {rows}"
     return [
         line
         for name, what in told.items()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from polyhead.nn import ModelSpec, StackSpec
+from polyhead.nn import ModelSpec, PairSpec, StackSpec
 from polyhead.nn.ffn import GatedSpec
 
 from .words import count
@@ -22,8 +22,23 @@ class Row(NamedTuple):
     depth: int = 0
 
 
-def rows(spec: ModelSpec) -> list[Row]:
+def towers(spec: ModelSpec | PairSpec) -> dict[str, ModelSpec]:
+    """A pair's models by name; a model alone has the name ""."""
+    return {"image": spec.image, "text": spec.text} if isinstance(spec, PairSpec) else {"": spec}
+
+
+def rows(spec: ModelSpec | PairSpec) -> list[Row]:
     """Parameters by part and by kind of layer. The rows of depth 0 add up to spec.params().total."""
+    if not isinstance(spec, PairSpec):
+        return _rows(spec)
+    both = [
+        row if row.depth else row._replace(name=f"{name}: {row.name}") for name, tower in towers(spec).items() for row in _rows(tower)
+    ]
+    rest = spec.params().total - sum(row.total for row in both if not row.depth)
+    return [*both, Row("scale", None, rest)]
+
+
+def _rows(spec: ModelSpec) -> list[Row]:
     parts, out = dict(spec.params().parts), []
     for place, stack in spec.stacks.items():
         whose = f"{place}: " if len(spec.stacks) > 1 else ""
@@ -78,10 +93,10 @@ def _parts(stack: StackSpec, layer: int) -> Counter[str]:
     return out
 
 
-def active(spec: ModelSpec) -> int:
+def active(spec: ModelSpec | PairSpec) -> int:
     """Parameters that work on one token: all but those of the experts it does not visit."""
     idle = 0
-    for stack in spec.stacks.values():
+    for stack in (stack for tower in towers(spec).values() for stack in tower.stacks.values()):
         for layer in stack.owners().values():
             ffn = stack.blocks[stack.kind(layer)].ffn
             if ffn.kind == "experts":
@@ -90,7 +105,7 @@ def active(spec: ModelSpec) -> int:
     return spec.params().total - idle
 
 
-def table(spec: ModelSpec) -> list[str]:
+def table(spec: ModelSpec | PairSpec) -> list[str]:
     """The rows with their shares, the total, and what is at work per token where that is less."""
     found, total, working = rows(spec), spec.params().total, active(spec)
     found.append(Row("total", None, total))

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from polyhead.nn import BlockSpec, ModelSpec, StackSpec
+from polyhead.nn import BlockSpec, ModelSpec, PairSpec, StackSpec
+
+from .counting import towers
 
 
 class Difference(NamedTuple):
@@ -24,8 +26,21 @@ class Difference(NamedTuple):
     other: str = ""
 
 
-def differences(a: ModelSpec, b: ModelSpec) -> list[Difference]:
+def differences(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec) -> list[Difference]:
     """Every value that is not the same, outer ones first. Empty for one architecture; the family's name does not count."""
+    if isinstance(a, PairSpec) != isinstance(b, PairSpec):
+        return [Difference("", _plain(a), _plain(b))]
+    if not isinstance(a, PairSpec):
+        return _of_models(a, b)
+    found = _compare(a.scale, b.scale, "scale", "scale")
+    for name, tower in towers(a).items():
+        for difference in _of_models(tower, towers(b)[name]):
+            other = f"{name}.{difference.other}" if difference.other else ""
+            found.append(difference._replace(path=f"{name}.{difference.path}", other=other))
+    return found
+
+
+def _of_models(a: ModelSpec, b: ModelSpec) -> list[Difference]:
     found = [
         Difference(name, getattr(a, name), getattr(b, name))
         for name in ("context", "share_embeddings")

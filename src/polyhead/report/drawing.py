@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from polyhead.nn import ModelSpec, StackSpec
+from polyhead.nn import ModelSpec, PairSpec, StackSpec
 
 from . import ends, steps
 from .words import Section, Step, count, initial, norm, shape, sharing, spans
@@ -19,9 +19,27 @@ _DO, _SHAPE = 29, 17
 _PLAIN, _RAIL = "   ", "║  "
 
 
-def draw(spec: ModelSpec, name: str = "") -> str:
+def draw(spec: ModelSpec | PairSpec, name: str = "") -> str:
     """The whole model, one line per thing that happens to x (B, T, D); B rows of T tokens. At most 100 columns."""
-    lines = [_title(spec, name)]
+    title = f"{name + ': ' if name else ''}{_title(spec)}"
+    lines = _pair(spec) if isinstance(spec, PairSpec) else _model(spec)
+    return "\n".join(line.rstrip() for line in [*textwrap.wrap(title, WIDTH), *lines])
+
+
+def _pair(spec: PairSpec) -> list[str]:
+    wide = spec.vector(spec.text)
+    lines = []
+    for place, tower in (("image", spec.image), ("text", spec.text)):
+        lines += ["", f"{place.upper()} TOWER: {_title(tower)}", *_model(tower)]
+    meet = [
+        Step("image, text = x / |x| of each", shape("B", wide), "unit vectors of the two towers"),
+        Step("logits = e^scale · text·imageᵀ", shape("texts", "images"), f"scale: a learned number, from {spec.scale:g}"),
+    ]
+    return [*lines, "", "where they meet", *_lines(_PLAIN, meet)]
+
+
+def _model(spec: ModelSpec) -> list[str]:
+    lines = []
     for place, stack in spec.stacks.items():
         read = place == "encoder" and spec.decoder is not None  # by a decoder's cross-attention
         lines += ["", *_embedding(spec, place, stack), *_stack(place, stack, "S" if read else "T")]
@@ -29,14 +47,15 @@ def draw(spec: ModelSpec, name: str = "") -> str:
             lines += _section("", Section("", [Step("memory = x", shape("B", "S", stack.width), "what the decoder's cross-attention reads")]))
     for key, head in spec.heads.items():
         lines += ["", f"head {key}" + (f" ({head.task})" if head.task != key else ""), *_lines(_PLAIN, ends.head(head, spec.top.width))]
-    lines += ["", *(line for told in _training(spec) for line in textwrap.wrap(told, WIDTH))]
-    return "\n".join(line.rstrip() for line in lines)
+    return [*lines, "", *(line for told in _training(spec) for line in textwrap.wrap(told, WIDTH))]
 
 
-def _title(spec: ModelSpec, name: str) -> str:
+def _title(spec: ModelSpec | PairSpec) -> str:
+    if isinstance(spec, PairSpec):
+        return f"an image tower and a text tower with {spec.params().total:,} parameters, context {spec.text.context:,} tokens"
     shapes = {"encoder": "an encoder", "decoder": "a decoder"}
     kind = "an encoder–decoder" if len(spec.stacks) == 2 else shapes[next(iter(spec.stacks))]
-    return f"{name + ': ' if name else ''}{kind} with {spec.params().total:,} parameters, context {spec.context:,} tokens"
+    return f"{kind} with {spec.params().total:,} parameters, context {spec.context:,} tokens"
 
 
 def _embedding(spec: ModelSpec, place: str, stack: StackSpec) -> list[str]:

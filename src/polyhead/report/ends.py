@@ -118,8 +118,9 @@ def head(spec: HeadSpec, width: int) -> list[Step]:
     width = spec.dense or width
     if spec.output is not None:
         matrix = "the token table again (tied)" if spec.tied else "a matrix of its own"
-        product, name = f"x·{'tokenᵀ' if spec.tied else 'W'}{' + b' if spec.bias else ''}", "logits"
-        steps.append(Step(f"logits = {product}", shape(*rows, spec.output), f"{width} → {spec.output}, {matrix}"))
+        name = "x" if spec.task in ("embed", "pool") else "logits"
+        product = f"x·{'tokenᵀ' if spec.tied else 'W'}{' + b' if spec.bias else ''}"
+        steps.append(Step(f"{name} = {product}", shape(*rows, spec.output), f"{width} → {spec.output}, {matrix}"))
     steps += _finish(spec, name)
     if not steps:
         steps.append(Step("x", shape(*rows, width), "the states as they are"))

@@ -50,7 +50,7 @@ def _gate_note(act: str) -> str:
     return "g at most 7, u between −7 and 7" if act == "clamped_swiglu" else words.act(act)
 
 
-_EXPERTS = ("experts", "top_k", "inner", "act", "bias", "router", "correction", "normalise", "scale", "groups", "top_groups", "group_score", "shared", "balance")  # fmt: skip
+_EXPERTS = ("experts", "top_k", "inner", "act", "bias", "router", "router_fp32", "correction", "normalise", "scale", "groups", "top_groups", "group_score", "shared", "balance")  # fmt: skip
 
 
 def _experts(spec: Any, width: int, source: str) -> list[Step]:
@@ -60,9 +60,10 @@ def _experts(spec: Any, width: int, source: str) -> list[Step]:
         by = {"max": "best", "top2": "two best together"}.get(spec.group_score, spec.group_score)
         chosen.append(f"from {spec.top_groups} of {spec.groups} groups, ranked by their {by}")
     weights = ("p / Σ p" if spec.normalise else "p") + times(spec.scale)
+    exact = ", in fp32" if getattr(spec, "router_fp32", False) else ""
     inside = "in each of the chosen" if spec.top_k > 1 else "in the chosen one"
     steps = [
-        Step(f"p = {spec.router}({source}·Wrouter{b})", shape("B", "T", spec.experts), f"a score for each of {count(spec.experts, 'expert')}"),
+        Step(f"p = {spec.router}({source}·Wrouter{b})", shape("B", "T", spec.experts), f"a score for each of {count(spec.experts, 'expert')}{exact}"),
         Step(f"choose {count(spec.top_k, 'expert')}", shape("B", "T", spec.top_k), ", ".join(chosen)),
         Step(f"w = {weights}", shape("B", "T", spec.top_k), "weights of the chosen" + (", summing to 1" if weights == "p / Σ p" else "")),
         Step(f"g, u = {source}·Wgate{b}, {source}·Wup{b}", shape("B", "T", spec.top_k, spec.inner), f"{inside}, {width} → {spec.inner} each"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from polyhead.nn import ModelSpec, StackSpec
+from polyhead.nn import ModelSpec, PairSpec, StackSpec
 
 from . import words
+from .counting import towers
 from .differing import Difference, differences, kind_pairs, stack_pairs
 
 WIDTH = 100  # columns
@@ -47,19 +49,32 @@ class Place(NamedTuple):
     other: str = ""
 
 
-def side_by_side(a: ModelSpec, b: ModelSpec, names: tuple[str, str]) -> str:
-    """The differences grouped by part, then the parameters by part; at most 100 columns."""
-    found = [d for d in differences(a, b) if not _repeats_vocabulary(d, a, b)]
-    if not found:
+def side_by_side(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec, names: tuple[str, str]) -> str:
+    """The differences grouped by part, then the parameters by part; within 100 columns."""
+    if not differences(a, b):
         same = f"{names[0]} and {names[1]} are the same architecture: {a.params().total:,} parameters"
-        families = f"; only the family's name differs: {a.family or 'none'}, {b.family or 'none'}" if a.family != b.family else ""
-        return "\n".join(textwrap.wrap(same + families, WIDTH))
-    rows = _rows(found, a, b)
-    lines = [f"{names[0]} against {names[1]}: {words.count(len(rows), 'difference')}", "", *_columns("", *names)]
-    for group in _GROUPS:
-        told = [row[1:] for row in rows if row[0] == group]
-        lines += [group] * bool(told) + [line for row in told for line in _columns(*row)]
+        return same + (f"\nonly the family's name differs: {a.family or 'none'}, {b.family or 'none'}" if a.family != b.family else "")
+    told = [row for rows in _told(a, b) for row in rows]
+    lines = [f"{names[0]} against {names[1]}: {words.count(sum(len(row) > 1 for row in told), 'difference')}", "", *_columns("", *names)]
+    for row in told:
+        lines += _columns(*row) if len(row) > 1 else row
     return "\n".join([*lines, "", *_parameters(a, b)])
+
+
+def _told(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec) -> Iterator[list[tuple[str, ...]]]:
+    """For each tower: lines of (label, a's value, b's value), and of (group,) before them."""
+    if isinstance(a, PairSpec) != isinstance(b, PairSpec):
+        kinds = ["an image and a text tower" if isinstance(spec, PairSpec) else "one model" for spec in (a, b)]
+        yield [("layers",), ("shape", *kinds)]
+        return
+    if isinstance(a, PairSpec) and a.scale != b.scale:
+        yield [("where they meet",), ("scale", words.plain(a.scale), words.plain(b.scale))]
+    for name, tower in towers(a).items():
+        other = towers(b)[name]
+        rows = _rows([d for d in differences(tower, other) if not _repeats_vocabulary(d, tower, other)], tower, other)
+        for group in _GROUPS:
+            told = [row[1:] for row in rows if row[0] == group]
+            yield [(f"{name}: {group}" if name else group,), *told] if told else []
 
 
 def _columns(name: str, one: str, other: str) -> list[str]:
@@ -190,7 +205,7 @@ def _at(spec: Any, path: str) -> Any:
 # ---------------------------------------------------------------- parameters
 
 
-def _parameters(a: ModelSpec, b: ModelSpec) -> list[str]:
+def _parameters(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec) -> list[str]:
     one, other = _by_part(a), _by_part(b)
     rows = [(part, one[part], other[part]) for part in dict.fromkeys([*one, *other]) if one[part] != other[part]]
     rows.append(("in all", one.total(), other.total()))
@@ -210,10 +225,12 @@ def _share(x: int, y: int) -> str:
     return f" ({(y - x) / x:+.1%})"
 
 
-def _by_part(spec: ModelSpec) -> Counter[str]:
-    """Parameters by part, the stacks taken together."""
+def _by_part(spec: ModelSpec | PairSpec) -> Counter[str]:
+    """Parameters by part, stacks and towers taken together."""
     total: Counter[str] = Counter()
-    for name, n in spec.params().parts.items():
-        place, _, part = name.partition(".")
-        total["heads" if place == "heads" else part.replace("_", "-")] += n
+    for tower in towers(spec).values():
+        for name, n in tower.params().parts.items():
+            place, _, part = name.partition(".")
+            total["heads" if place == "heads" else part.replace("_", "-")] += n
+    total["scale"] = spec.params().total - total.total()
     return total
