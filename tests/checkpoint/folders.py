@@ -18,6 +18,11 @@ from polyhead.checkpoint import open_source
 from polyhead.errors import CheckpointError
 
 CONFIG = {"model_type": "gpt2", "n_layer": 2}
+LLAMA = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 20, "hidden_size": 16, "intermediate_size": 24,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32, "hidden_act": "silu",
+    "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "float32",
+}  # fmt: skip
 
 
 def tensors() -> dict[str, Tensor]:
@@ -28,6 +33,18 @@ def tensors() -> dict[str, Tensor]:
         "h.1.bias": torch.arange(5),
         "ln.weight": torch.randn((), generator=generator),
     }
+
+
+def llama_weights() -> dict[str, Tensor]:
+    """Those that LLAMA describes."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"model.embed_tokens.weight": (20, 16), "model.norm.weight": (16,), "lm_head.weight": (20, 16)}
+    inner = {"self_attn.q_proj": (16, 16), "self_attn.k_proj": (8, 16), "self_attn.v_proj": (8, 16), "self_attn.o_proj": (16, 16),
+             "mlp.gate_proj": (24, 16), "mlp.up_proj": (24, 16), "mlp.down_proj": (16, 24),
+             "input_layernorm": (16,), "post_attention_layernorm": (16,)}  # fmt: skip
+    for layer in range(2):
+        shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in inner.items()}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
 def put(folder: Path, config: Any = CONFIG, weights: Mapping[str, Tensor] | None = None) -> Path:

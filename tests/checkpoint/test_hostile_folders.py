@@ -19,7 +19,7 @@ import torch
 from polyhead.checkpoint import open_source, source, write_hf
 from polyhead.errors import DiskError
 
-from .folders import CONFIG, holds, link, put, put_index, put_shards, refused, same, tensors
+from .folders import CONFIG, LLAMA, holds, link, llama_weights, put, put_index, put_shards, refused, same, tensors
 
 INDEX = "model.safetensors.index.json"
 SHARD = "model-00001-of-00004.safetensors"
@@ -276,17 +276,19 @@ def test_h52_a_file_swapped_between_check_and_use(tmp_path: Path, monkeypatch: p
 
 WATCHED = """
 import json, os, sys, resource
-import polyhead.checkpoint as c
+import polyhead as ph, polyhead.checkpoint as c
 from polyhead.errors import UserError
 
 good, *folders = sys.argv[1:]
 
 def load(folder):
-    return [lazy.get().sum() for lazy in c.open_source(folder).tensors.values()]
+    source = c.open_source(folder)
+    sums = [lazy.get().sum() for lazy in source.tensors.values()]
+    return sums, ph.load(folder) if source.config.get("model_type") == "llama" else None
 
 load(good)  # what is imported late is imported now
 events, root = [], ""
-INNOCENT = ("object.__", "sys._getframe", "os.scandir", "os.listdir", "code.__new__", "gc.", "cpython.", "import")
+INNOCENT = ("builtins.id", "object.__", "sys._getframe", "os.scandir", "os.listdir", "code.__new__", "gc.", "cpython.", "import")
 def hook(event, arguments):
     if event == "open":
         path, mode, flags = arguments
@@ -315,7 +317,14 @@ print(json.dumps({"events": events, "answers": answers, "grown": grown}))
 
 def test_loading_runs_nothing_opens_nothing_else_and_grows_by_nothing_declared(tmp_path: Path) -> None:
     """Law of all the above, in a process that watches itself: no exec, import, socket or write; no file elsewhere."""
-    good = put_shards(tmp_path / "good")
+    good = put(tmp_path / "good", LLAMA, llama_weights())
+    names = {"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.Evil"}
+    evil = put(tmp_path / "evil", LLAMA | {"auto_map": names, "trust_remote_code": True, "_attn_implementation_internal": "a/b"}, llama_weights())
+    (evil / "modeling_evil.py").write_text("raise SystemExit('ran')")
+    wide, deep, many = (
+        put(tmp_path / key, LLAMA | {key: size}, llama_weights())
+        for key, size in (("hidden_size", 10**6), ("num_hidden_layers", 10**4), ("vocab_size", 2**31 - 1))
+    )
     (tmp_path / "secret").write_text("{}")
     escape = put_shards(tmp_path / "escape", places={"wte.weight": "../secret"})
     outside = put(tmp_path / "outside")
@@ -329,10 +338,10 @@ def test_loading_runs_nothing_opens_nothing_else_and_grows_by_nothing_declared(t
     os.truncate(header, 2_000_000_000)
     shape = put(tmp_path / "shape") / "model.safetensors"
     shape.write_bytes(raw(b'{"x":{"dtype":"F32","shape":[250000000000],"data_offsets":[0,1000000000000]}}', bytes(4)))
-    folders = [good, escape, outside, huge, header.parent, shape.parent]
+    folders = [good, evil, wide, deep, many, escape, outside, huge, header.parent, shape.parent]
     done = subprocess.run([sys.executable, "-c", WATCHED, *map(str, folders)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["events"] == []
-    assert found["answers"][0] == "" and all(found["answers"][1:])
+    assert found["answers"][:3] == ["", "", ""] and all(found["answers"][3:])
     assert sys.platform != "linux" or found["grown"] < 60_000, "kilobytes"

@@ -145,7 +145,7 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
         else:
             if found is None and not rest:
                 raise ConfigError(f"{source}: {_spellings(key)[0]} is missing", expected="a value", received="nothing")
-            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source, rest[0] if rest else None)
+            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source, rest[0] if rest else _MISSING)
     return values
 
 
@@ -198,7 +198,7 @@ def _checked(found: Any, key: str, source: str, default: Any) -> Any:
         if isinstance(found, str | list) and len(found) > 10_000:
             raise _impossible(source, key, "at most 10,000 entries", len(found))
         return found
-    if (default is None or _is_made(default)) and not (type(found) is int and 0 < found < _LARGEST):
+    if (default is _MISSING or _is_made(default)) and not (type(found) is int and 0 < found < _LARGEST):
         raise _impossible(source, key, "a whole number from 1 to 2**31 - 1", found)
     return _number(found, key, source)
 
