@@ -87,12 +87,17 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def nth(n: int) -> str:
+    """2 → "2nd", 11 → "11th"."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
+
+
 def spans(numbers: list[int]) -> str:
     """[0, 1, 2, 6] → "0–2, 6"; [3, 7, …] → "every 4th: 3, 7, …, 31"; what is long ends with …"""
     steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
     if len(numbers) > 3 and len(steps) == 1 and (step := steps.pop()) > 1:
-        nth = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
-        return f"every {nth}: {numbers[0]}, {numbers[1]}, …, {numbers[-1]}"
+        return f"every {nth(step)}: {numbers[0]}, {numbers[1]}, …, {numbers[-1]}"
     parts: list[list[int]] = []
     for n in numbers:
         if parts and n == parts[-1][1] + 1:
@@ -209,13 +214,13 @@ def seen(choice: BaseModel) -> str:
     """What a token sees, as the end of that sentence."""
     if choice.kind in ("and", "or"):
         parts = [f"({seen(part)})" if part.kind in ("and", "or") else seen(part) for part in choice.parts]
-        return {"and": "what is in all of: ", "or": "what is in one of: "}[choice.kind] + "; ".join(parts)
+        return {"and": "; of these only ", "or": "; also "}[choice.kind].join(parts)
     return _say(choice, _SEEN)
 
 
-def _sides(c: Any, each: str = "") -> str:
-    after = f" and {c.ahead:,}{each} after it" if c.ahead else ""
-    return f"itself, {c.back:,}{each} before it{after}" if after else f"itself and {c.back:,}{each} before it"
+def _sides(c: Any) -> str:
+    told = [f"{n:,} {where} it" for n, where in ((c.back, "before"), (c.ahead, "after")) if n]
+    return "itself alone" if not told else f"itself and {told[0]}" if len(told) == 1 else f"itself, {told[0]} and {told[1]}"
 
 
 def _dilated(c: Any) -> Told:
@@ -229,7 +234,8 @@ def _marked(c: Any) -> Told:
 
 
 def _strided(c: Any) -> Told:
-    return f"itself, {c.back:,} before it and every {c.stride:,}th before those", ("stride", "back")
+    near = f"itself, {c.back:,} before it and every {nth(c.stride)} before those" if c.back else f"itself and every {nth(c.stride)} before it"
+    return near, ("stride", "back")
 
 
 def _block_sparse(c: Any) -> Told:
