@@ -6,9 +6,12 @@ in force from the first line on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -304,8 +307,23 @@ def related(spec: ph.ModelSpec) -> bool:
     return any(b.attention.relates for s in spec.stacks.values() for b in s.blocks.values())
 
 
+@contextmanager
+def untraced_flex() -> Iterator[None]:
+    """flex_attention as torch lets one step through it: the same operations without Dynamo's second per model."""
+    import torch.nn.attention.flex_attention  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patch:
+        flex = sys.modules["torch.nn.attention.flex_attention"]
+        patch.setattr(flex, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True, raising=False)
+        yield
+
+
 def law_backends(
-    spec: ph.ModelSpec, length: int = 35, names: Sequence[str] | None = None, flex: Sequence[str] = ("left", "packed")
+    spec: ph.ModelSpec,
+    length: int = 35,
+    names: Sequence[str] | None = None,
+    flex: Sequence[str] = ("left", "packed"),
+    traced: bool = False,
 ) -> None:
     """reference = sdpa = banded = auto, over every form of batch, forward and backward; flex, forward, over some."""
     model, source = specs.build(spec), source_of(spec, 3, padded=True)
@@ -320,7 +338,7 @@ def law_backends(
             close(out, expected, 1e-11, f"{backend}, {what}")
             close(grad, gradient, 1e-10, f"{backend} backward, {what}")
         if what in flex and not related(spec):
-            with torch.no_grad():
+            with torch.no_grad(), nullcontext() if traced else untraced_flex():
                 out = model.use("flex").hidden(tokens, source)[0]
             close(out, expected, 1e-11, f"flex, {what}")
 
@@ -369,13 +387,13 @@ def batch_normed(spec: ph.ModelSpec) -> bool:
 # ---------------------------------------------------------------- law 8: accumulation
 
 
-def weighted_gradient(spec: ph.ModelSpec, parts: Sequence[Sequence[int]], balanced: bool = True) -> Tensor:
+def weighted_gradient(model: ph.Transformer, parts: Sequence[Sequence[int]], balanced: bool = True) -> Tensor:
     """Gradient of Σ weight·loss / Σ weight over 4 ragged rows, taken micro-batch by micro-batch."""
-    model = specs.build(spec).train()
+    model.zero_grad()
     length, n = 9, (9, 5, 2, 7)
     batch = pad([random_ids(1, k, seed=60 + k)[0] for k in n], "right", length)
     weights = (batch.pos >= 0).double() * torch.rand(4, length, generator=torch.Generator().manual_seed(3)).double()
-    source, total = source_of(spec, 4, padded=True), weights.sum()
+    source, total = source_of(model.spec, 4, padded=True), weights.sum()
     for part in parts:
         index = list(part)
         tokens = ph.Tokens(batch.ids[index], batch.pos[index], padded=True)
@@ -396,9 +414,10 @@ PARTS = ([[0, 1], [2, 3]], [[0], [1], [2], [3]], [[3, 1, 0], [2]])
 
 def law_accumulation(spec: ph.ModelSpec, balanced: bool = True) -> None:
     """Micro-batches give the gradient of the whole batch when weights are counted per token."""
-    whole = weighted_gradient(spec, [[0, 1, 2, 3]], balanced)
+    model = specs.build(spec).train()
+    whole = weighted_gradient(model, [[0, 1, 2, 3]], balanced)
     for parts in PARTS:
-        close(weighted_gradient(spec, parts, balanced), whole, what=f"micro-batches {parts}")
+        close(weighted_gradient(model, parts, balanced), whole, what=f"micro-batches {parts}")
 
 
 # ---------------------------------------------------------------- law 9: counts

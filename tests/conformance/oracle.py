@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-NEVER = float("-inf")
-
 
 class Row(NamedTuple):
     """The real tokens of one row. index: their places in the batch's row of `length` places, None = 0, 1, …"""
@@ -224,22 +222,21 @@ class Oracle:
             self.w = mine
         out = []
         for i in range(len(rq.ids)):
+            seen = [j for j in range(len(rk.ids)) if sees(a.pattern, rq, i, rk, j, cross=rk is not rq)]
             mixed = []
             for n in range(h.heads):
                 g = n // (h.heads // kv)
                 scores = []
-                for j in range(len(rk.ids)):
+                for j in seen:
                     s = (q[n][i] * k[g][j]).sum() * scale
                     s = h.softcap * torch.tanh(s / h.softcap) if h.softcap else s
                     if a.position.kind in ("disentangled", "shaw"):
                         s = s + scale * self.content(a.position, h, at, table, n, g, q[n][i], k[g][j], rq.pos[i] - rk.pos[j])
                     s = s + score_bias(a.position, table, n, h.heads, rq.pos[i], rk.pos[j])
-                    s = s + repeats(a.pattern, rq, i, rk, j)
-                    cross = rk is not rq
-                    scores.append(s if sees(a.pattern, rq, i, rk, j, cross) else torch.tensor(NEVER).double())
+                    scores.append(s + repeats(a.pattern, rq, i, rk, j))
                 sink = [self.w[f"{at}.heads.sinks"][n]] if h.sinks else []
                 weights = torch.stack(scores + sink).softmax(0)
-                mixed.append(sum(weights[j] * v[g][j] for j in range(len(rk.ids))))
+                mixed.append(sum((w * v[g][j] for w, j in zip(weights, seen, strict=not sink)), torch.zeros(d).double()))
             out.append(torch.cat(mixed))
         y = self.linear(f"{at}.heads.o", torch.stack(out))
         if far is not None and rq.mark is not None:
@@ -279,14 +276,13 @@ class Oracle:
             for i in range(len(row.ids)):
                 still, moved = mine[i][: h.nope], mine[i][h.nope :]
                 moved = rotate(a.position, moved, row.pos[i], h.rope, length) if turn else moved
-                scores = []
-                for j in range(len(row.ids)):
+                seen, scores = [j for j in range(len(row.ids)) if sees(a.pattern, row, i, row, j)], []
+                for j in seen:
                     s = (still * (up[: h.nope] @ c_kv[j])).sum() + (moved * spin[j]).sum()
                     s = s * (h.scale if h.scale is not None else size**-0.5)
-                    s = s + score_bias(a.position, table, n, h.heads, row.pos[i], row.pos[j])
-                    scores.append(s if sees(a.pattern, row, i, row, j) else torch.tensor(NEVER).double())
+                    scores.append(s + score_bias(a.position, table, n, h.heads, row.pos[i], row.pos[j]))
                 weights = torch.stack(scores).softmax(0)
-                mixed.append(sum(w * (up[h.nope :] @ c) for w, c in zip(weights, c_kv, strict=True)))
+                mixed.append(sum(w * (up[h.nope :] @ c_kv[j]) for w, j in zip(weights, seen, strict=True)))
             out.append(torch.stack(mixed))
         return self.linear(f"{at}.o", torch.cat(out, -1))
 
