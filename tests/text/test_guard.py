@@ -142,6 +142,12 @@ def test_h59_the_literal_split_follows_normalisation(broken) -> None:
     assert split_inside([]) is None
 
 
+def test_h61_byte_tokens_that_are_none(broken) -> None:
+    for name in ("<0x-1>", "<0x100>", "<0xGG>", "<0x 1>"):
+        tokenizer = broken(lambda spec, name=name: spec["model"]["vocab"].update({name: 600}), "sentencepiece-bpe")
+        assert tokenizer.decode([600]) == name and 600 not in tokenizer.encode(f"a{name}")
+
+
 def test_h62_giant_truncation_padding_and_word_length(broken) -> None:
     truncation = {"direction": "Right", "max_length": 10**12, "strategy": "LongestFirst", "stride": 0}
     padding = {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,

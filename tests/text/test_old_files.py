@@ -13,6 +13,7 @@ from polyhead.text.kinds import BYTE_LETTERS
 from polyhead.text.layouts import BY_MODEL, LAYOUTS, REFUSED
 from tests.text.models import (
     BPE,
+    BYTE,
     BYTES,
     CONTROL,
     HEAD,
@@ -324,6 +325,9 @@ TRAINER = field(2, field(3, 1))
         (piece("a") + TRAINER, "exactly one unknown"),
         (piece("a", 0.0, UNKNOWN) * 2, "exactly one unknown"),
         (piece("<unk>", 0.0, UNKNOWN) + piece("a") * 2, "same piece"),
+        (model([*HEAD, *BYTES[:-1]], kind=2, byte_fallback=True), "<0xFF>"),
+        (model([*HEAD, *BYTES, ("<0x-1>", 0.0, BYTE)], kind=2, byte_fallback=True), "<0x-1>"),  # H61
+        (model([*HEAD, *BYTES], kind=2), "byte_fallback"),
         (model(HEAD, kind=3), "word"),
         (model(HEAD, kind=77), "model_type"),
         (piece("<unk>", 0.0, UNKNOWN) + field(3, field(5, 0)), "escape_whitespaces"),

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from polyhead.errors import RunError, TokenizerError
 
 SECONDS, START_SECONDS = 1.0, 60.0
-MAX_TEMPLATE, MAX_MESSAGES = 1_000_000, 16_000_000  # characters, of JSON for the messages
+MAX_TEMPLATE, MAX_MESSAGES = 1_000_000, 4_000_000  # characters, of JSON for the messages
 _WORKER = Path(__file__).with_name("chat_worker.py")
 _MARKS = [chr(number) for number in range(0xFDD2, 0xFDF0)]  # noncharacters: no text needs them
 

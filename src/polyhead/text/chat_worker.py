@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: E402
 from jinja2.utils import Namespace  # noqa: E402
 
 MAX_OUTPUT = 1_000_000  # characters
-_MEMORY = 512 << 20  # bytes
+_MEMORY = 256 << 20  # bytes of addresses; the longest conversation takes a third
 _START, _END = (f"\ufdd0{os.urandom(8).hex()}{side}" for side in "<>")  # around what {% generation %} encloses
 _MARKS = re.compile(f"({_START}|{_END})")
 

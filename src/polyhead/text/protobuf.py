@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from polyhead.errors import TokenizerError
+from polyhead.text.kinds import BYTE_TOKENS
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
 UNIGRAM, BPE, WORD, CHAR = range(1, 5)
@@ -63,11 +64,16 @@ def read_model(data: bytes, where: str) -> PieceModel:
     unknown = [row for row, piece in enumerate(pieces) if piece.kind == UNKNOWN]
     if len(unknown) != 1:
         raise _bad(where, "pieces", "exactly one unknown piece", str(len(unknown)))
+    fallback = bool(_number(trainer, 35, 0, where))
+    named = {piece.text for piece in pieces if piece.kind == BYTE}
+    odd = sorted(named ^ ({*BYTE_TOKENS} if fallback else set()))
+    if odd:
+        raise _bad(where, "pieces", "the bytes <0x00> to <0xFF> exactly if trainer_spec.byte_fallback", repr(odd[0][:40]))
     charsmap = normalizer.get(2, (0, 0))
     if not isinstance(charsmap, tuple):
         raise _bad(where, "normalizer_spec.precompiled_charsmap", "bytes", "a number")
     return PieceModel(pieces, kind, data[slice(*charsmap)], bool(_number(normalizer, 3, 1, where)),
-                      bool(_number(normalizer, 4, 1, where)), bool(_number(trainer, 35, 0, where)), unknown[0])  # fmt: skip
+                      bool(_number(normalizer, 4, 1, where)), fallback, unknown[0])  # fmt: skip
 
 
 def _piece(data: bytes, span: Any, row: int, where: str) -> Piece:
