@@ -369,8 +369,9 @@ def law_masked_rows(spec: ph.ModelSpec, dtype: torch.dtype = torch.float64) -> N
         source = source._replace(pos=hidden, padded=True)
     for backend in ("auto", "reference", "banded") + (() if capped(spec) else ("sdpa",)):
         model.zero_grad()
-        x, balance = model.use(backend).hidden(ph.Tokens(ids, pos, padded=True), source)
-        logits = model.logits(x, at=At(pos, padded=True))
+        tokens = ph.Tokens(ids, pos, padded=True)
+        x, balance = model.use(backend).hidden(tokens, source)
+        logits = model.logits(x, at=At(pos, padded=True), read=tokens if source is None else source)
         assert torch.isfinite(x).all() and torch.isfinite(logits).all(), f"{backend}: states are not finite"
         (logits.square().sum() + (0 if balance is None else balance)).backward()
         for name, p in model.named_parameters():

@@ -1,4 +1,4 @@
-"""Patches and frames against the reference implementation, weights copied by hand."""
+"""Inputs and the heads that look at them against the reference implementation, weights copied by hand."""
 
 import pytest
 import torch
@@ -207,19 +207,68 @@ def whisper_values(theirs):
         **peers.pairs("encoder.embed.conv2", theirs.encoder.conv2),
         "decoder.embed.token": theirs.decoder.embed_tokens.weight,
     }
-    names = ("q_proj", "k_proj", "v_proj", "out_proj")
     for side, stack in (("encoder", theirs.encoder), ("decoder", theirs.decoder)):
-        values[f"{side}.embed.position.weight"] = stack.embed_positions.weight
-        values |= peers.pairs(f"{side}.final_norm", stack.layer_norm)
-        for i, block in enumerate(stack.layers):
-            norms = {"join_attention.ins.0": block.self_attn_layer_norm, "join_ffn.ins.0": block.final_layer_norm}
-            found = peers.layer(i, block.self_attn, names, norms, {"up": block.fc1, "down": block.fc2})
-            if side == "decoder":
-                norms = {"join_cross.ins.0": block.encoder_attn_layer_norm}
-                crossed = peers.layer(i, block.encoder_attn, names, norms, {})
-                found |= {name.replace(".attention.", ".cross."): value for name, value in crossed.items()}
-            values |= peers.prefixed(side, found)
+        values |= peers.pairs(f"{side}.final_norm", stack.layer_norm) | bart_layers(side, stack, "ins.0")
     return values
+
+
+def bart_layers(side, theirs, norm):
+    """A stack of the layout that BART, Whisper and their kin share; norm: where it sits in ours."""
+    values = {f"{side}.embed.position.weight": theirs.embed_positions.weight}
+    names = ("q_proj", "k_proj", "v_proj", "out_proj")
+    for i, block in enumerate(theirs.layers):
+        norms = {f"join_attention.{norm}": block.self_attn_layer_norm, f"join_ffn.{norm}": block.final_layer_norm}
+        found = peers.layer(i, block.self_attn, names, norms, {"up": block.fc1, "down": block.fc2})
+        if side == "decoder":
+            norms = {f"join_cross.{norm}": block.encoder_attn_layer_norm}
+            crossed = peers.layer(i, block.encoder_attn, names, norms, {})
+            found |= {name.replace(".attention.", ".cross."): value for name, value in crossed.items()}
+        values |= peers.prefixed(side, found)
+    return values
+
+
+def bart():
+    config = hf.BartConfig(
+        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
+        encoder_ffn_dim=20, decoder_ffn_dim=20, max_position_embeddings=12, vocab_size=30, pad_token_id=1,
+        eos_token_id=2, decoder_start_token_id=2, scale_embedding=True, num_labels=3,
+    )  # fmt: skip
+    theirs = peers.random_values(hf.BartForSequenceClassification(config), seed=4)
+    norm, heads = ph.LayerNormSpec(), ph.GroupedSpec(heads=4, bias="qkvo")
+
+    def stack(pattern, cross):
+        block = ph.BlockSpec(
+            attention=ph.AttentionSpec(heads=heads, pattern=pattern), cross=cross, ffn=ph.PlainSpec(inner=20),
+            norm=norm, residual=ph.ResidualSpec(placement="post"),
+        )  # fmt: skip
+        table = ph.EmbeddingSpec(vocab=30, scale=4.0, position=ph.LearnedSpec(length=12, offset=2), norm=norm)
+        return ph.StackSpec(width=16, layers=1, embedding=table, blocks={"block": block}, layout=("block",))
+
+    head = ph.HeadSpec(task="classify", pool="last_eos", eos=2, dense=16, act="tanh", output=3, bias=True)
+    spec = ph.ModelSpec(
+        encoder=stack(ph.Full(), None), decoder=stack(ph.Causal(), ph.AttentionSpec(heads=heads)), context=12,
+        share_embeddings=True, heads={"out": head},
+    )  # fmt: skip
+    values = {"encoder.embed.token": theirs.model.shared.weight}
+    for side in ("encoder", "decoder"):
+        part = getattr(theirs.model, side)
+        values |= peers.pairs(f"{side}.embed.norm", part.layernorm_embedding) | bart_layers(side, part, "after")
+    values |= peers.pairs("heads.out.dense", theirs.classification_head.dense)
+    values |= peers.pairs("heads.out", theirs.classification_head.out_proj)
+    return theirs, peers.fill(spec.build(seed=None), values)
+
+
+@torch.no_grad()
+def test_bart_classifies_where_the_source_ends_last():
+    theirs, ours = bart()
+    ids = torch.randint(3, 30, (2, 9), generator=torch.Generator().manual_seed(7))
+    ids[0, [3, 8]], ids[1, [2, 5]] = 2, 2
+    ids[1, 6:] = 1
+    mask = (ids != 1).long()
+    pos = torch.arange(9).masked_fill(mask == 0, -1)
+    shifted = torch.cat([torch.tensor([[2], [2]]), ids[:, :-1]], 1)
+    expected = theirs(input_ids=ids, attention_mask=mask).logits
+    close(ours(ph.Tokens(shifted, pos, padded=True), ph.Tokens(ids, pos, padded=True)), expected)
 
 
 @torch.no_grad()

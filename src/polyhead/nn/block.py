@@ -23,7 +23,8 @@ from .spec import Counts, Spec
 
 class DropoutSpec(Spec):
     """Probabilities by place: after the embedding sum, on attention weights, on each sublayer's output before the
-    addition, after the feed-forward's activation, before the head's output (Vaswani et al. 2017 §5.4; axes.md 1.13)."""
+    addition, after the feed-forward's activation, before the head's output, where T5 drops what its final norm gives
+    (Vaswani et al. 2017 §5.4)."""
 
     embedding: float = Field(0.0, ge=0, lt=1)
     attention: float = Field(0.0, ge=0, lt=1)
