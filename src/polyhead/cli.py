@@ -173,7 +173,7 @@ def chat(
 
 @app.command()
 def show(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset, a spec file, or a model's folder; nothing lists the presets.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset, a spec file, a model's folder, or owner/name on the Hub; nothing lists the presets.")] = None,
     against: Annotated[str | None, typer.Option("--against", metavar="OTHER", help="Tell what differs from this model instead.")] = None,
     as_json: Json = False,
 ) -> None:

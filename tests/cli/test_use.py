@@ -189,6 +189,29 @@ def test_show_tells_what_differs(polyhead, causal: Path, tmp_path: Path) -> None
         assert polyhead("show", *words).code == 2
 
 
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 64, "rope_theta": 77.0, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+def test_show_needs_only_the_config_of_a_hugging_face_folder(polyhead, tmp_path: Path, monkeypatch) -> None:
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+    result = polyhead("show", tmp_path)
+    assert result.code == 0 and "rotary, θ 77" in result.out and "8 heads" not in result.out
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **kw: asked.append((repo, kw["allow_patterns"])) or str(tmp_path))
+    assert polyhead("show", "owner/name").out.partition(":")[2] == result.out.partition(":")[2]
+    assert asked == [("owner/name", ["*.json"])]
+    assert "same architecture" in polyhead("show", tmp_path, "--against", "owner/name").out
+    for name in (tmp_path / "nothing", "missing/x.json", "gpt2-smal"):
+        assert polyhead("show", name).code == 2
+    assert len(asked) == 2
+
+
 def test_show_reads_a_run_and_lists_presets(polyhead, causal: Path) -> None:
     assert "1 layer of width 32" in polyhead("show", causal).out
     listed = polyhead("show").out

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import polyhead.families as families
+from polyhead.families.unpublished import UNPUBLISHED
 
 FOLDER = Path(families.__file__).parent
-LOGIC = {"__init__", "__main__", "document", "exchange", "layouts", "presets", "problems", "scalings"}
+LOGIC = {"__init__", "__main__", "document", "exchange", "layouts", "presets", "problems", "scalings", "unpublished"}
 DATA = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LOGIC)
 
 
@@ -26,7 +27,14 @@ def test_a_family_holds_literals_and_nothing_else(name: str) -> None:
         assert isinstance(statement, ast.Assign), ast.unparse(statement)[:60]
         ast.literal_eval(statement.value)
         names += [target.id for target in statement.targets]
-    assert {"RECIPES", "PRESETS"} <= set(names) <= {"RECIPES", "PRESETS", "UNPUBLISHED"}
+    assert {"RECIPES", "PRESETS"} <= set(names) <= {"RECIPES", "PRESETS"}
+
+
+def test_what_is_unpublished_is_said_with_something_to_take_instead() -> None:
+    ast.literal_eval(ast.parse((FOLDER / "unpublished.py").read_text(encoding="utf-8")).body[1].value)
+    for start, (why, instead) in UNPUBLISHED.items():
+        assert not any(preset.startswith(start) for preset in families.presets()), f"{start} hides a preset"
+        assert why[-1] != "." and instead.startswith("take ") and instead.split()[1].rstrip(",") in families.presets()
 
 
 def test_families_are_short() -> None:

@@ -59,9 +59,14 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     assert refused(preset, "xyzzy").change == "polyhead show lists them"
 
 
-@pytest.mark.parametrize("name", ["gpt-4", "GPT-4", "gpt-4o", "gpt-3.5-turbo"])
-def test_an_unpublished_architecture_is_refused_as_such(name: str) -> None:
-    assert "unpublished" in str(refused(preset, name))
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("gpt-4", "2303.08774"), ("GPT4-turbo", "2303.08774"), ("gpt-4o-mini", "2410.21276"), ("gpt-3.5-turbo", "no paper"), ("o1-preview", "2412.16720"),
+     ("claude-3-opus", "model cards"), ("gemini_1.5_pro", "2403.05530"), ("gpt-5", "system card")],
+)  # fmt: skip
+def test_an_unpublished_architecture_is_refused_as_such(name: str, why: str) -> None:
+    error = refused(preset, name)
+    assert "unpublished" in str(error) and why in str(error) and error.change.startswith("take ")
 
 
 def test_defaults_are_a_copy_of_their_own() -> None:

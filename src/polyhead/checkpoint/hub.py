@@ -29,10 +29,11 @@ def is_hub_name(name: str | os.PathLike[str]) -> bool:
     return _parse(name) is not None
 
 
-def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False) -> Path:
+def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: bool = True) -> Path:
     """The folder of a model: the path itself, or a snapshot of the Hub's model in the local cache, fetched if need be.
 
-    unsafe_pickle: fetch pickled weights as well, for `open_source(…, unsafe_pickle=True)`. A path is returned whether
+    unsafe_pickle: fetch pickled weights as well, for `open_source(…, unsafe_pickle=True)`. weights false: fetch the
+    JSON files alone, which is enough to know the architecture. A path is returned whether
     anything is there or not. Raises CheckpointError when the Hub has no such model, keeps it from this user, or cannot
     be reached while the cache lacks it; DiskError when the disk is full.
     """
@@ -42,7 +43,7 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     repo, revision = found
-    wanted = WANTED + (PICKLED if unsafe_pickle else [])
+    wanted = WANTED + (PICKLED if unsafe_pickle else []) if weights else ["*.json"]
     with disk_errors(Path(constants.HF_HUB_CACHE)):
         try:
             folder = snapshot_download(
@@ -55,7 +56,7 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False) -> Path:
                     raise
                 raise _refusal(repo, revision, error) from error
             folder = cached
-    return _with_weights(Path(folder), repo, unsafe_pickle)
+    return _with_weights(Path(folder), repo, unsafe_pickle) if weights else Path(folder)
 
 
 def _parse(name: str | os.PathLike[str]) -> tuple[str, str | None] | None:

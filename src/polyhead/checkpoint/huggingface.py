@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..families import exchange, recipes
 from ..nn import HeadSpec, ModelSpec, Transformer
+from .folder import Folder
 from .layout import Later
 from .renaming import assemble, disassemble, expand, find_prefix, spelled
-from .source import Source
+from .source import CONFIG, Source, open_source
 
 SIZES = ("vocab_size", "hidden_size", "n_embd", "d_model", "dim", "num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "intermediate_size")
 
@@ -50,6 +52,19 @@ def read_network(
     found = assemble(steps, places, reading.spec, names, lambda n: source.tensors[n].get(), ignored, str(source.path))
     _assign(net, found, device, dtype)
     return net.eval(), reading
+
+
+def read_architecture(path: str | Path) -> ModelSpec:
+    """The architecture that a folder's config.json describes. Weights are not needed; where there are some in safetensors,
+    their names decide what a config leaves open. Raises ConfigError, CheckpointError."""
+    folder, where = Folder(path), f"{Path(path) / CONFIG}"
+    if any(name.endswith(".safetensors") for name in folder.names()):
+        source = open_source(path)
+        return _as_stored(source, exchange.read_config(source.config, where), where).spec
+    config = folder.object(CONFIG)
+    if config is None:
+        raise CheckpointError(f"{path} holds no {CONFIG}", expected=f"a model's folder with {CONFIG}", change="name the folder that holds it")
+    return exchange.read_config(config, where).spec
 
 
 def _tables(reading: exchange.Reading) -> tuple[list[Any], list[str]]:

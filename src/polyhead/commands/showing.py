@@ -37,39 +37,40 @@ def run_show(name: str | None, against: str | None, as_json: bool) -> int:
 
 
 def resolve(name: str) -> ModelSpec | PairSpec:
-    """The spec of a preset, a spec file, or a model's folder. No weights are read."""
+    """The spec of a preset, a spec file, a run, a model's folder, or a model of the Hub. No weights are read or fetched."""
     from polyhead import families
-    from polyhead.generate.folder import SPEC, read_spec
+    from polyhead.checkpoint import is_hub_name
+    from polyhead.checkpoint import resolve as locate
+    from polyhead.families.document import SUFFIXES
+    from polyhead.generate.folder import read_architecture
 
-    path = Path(name)
-    if name not in families.presets() and path.is_dir():
-        if not (path / SPEC).exists():
-            from polyhead.generate.folder import read_folder
-
-            read_folder(path)  # says what is wrong with it
-        return read_spec(path / SPEC)
-    return families.resolve(name)
+    if name in families.presets():
+        return families.preset(name)
+    if Path(name).is_dir():
+        return read_architecture(Path(name))
+    if name.lower().endswith(SUFFIXES) or not any(mark in name for mark in "/\\"):
+        return families.resolve(name)
+    return read_architecture(locate(name, weights=False) if is_hub_name(name) else Path(name))
 
 
 # ---------------------------------------------------------------- all presets
 
 
 def _list(as_json: bool) -> int:
-    from polyhead.families import preset, presets
+    from polyhead.families import by_family, preset
 
-    groups: dict[str, dict[str, Any]] = {}
-    for name in presets():
-        groups.setdefault(preset(name).family, {})[name] = _brief(preset(name))
+    groups = {family: {name: _brief(preset(name)) for name in names} for family, names in by_family().items()}
     if as_json:
         emit({name: {"family": family} | brief for family, briefs in groups.items() for name, brief in briefs.items()})
         return 0
-    wide = max(len(name) for names in groups.values() for name in names)
-    say(f"{'':<{wide}}  {'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
+    first = max(map(len, groups)) + 2
+    second = max(len(name) for names in groups.values() for name in names)
+    say(f"{'family':<{first}}{'preset':<{second}}{'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
     for family, briefs in groups.items():
-        say(family)
-        for name, brief in briefs.items():
+        for i, (name, brief) in enumerate(briefs.items()):
             layers, width, context = ("+".join(map(str, brief["layers"])), f"{brief['width']:,}", f"{brief['context']:,}")
-            say(f"  {name:<{wide}}{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}")
+            sizes = f"{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}"
+            say(f"{'' if i else family:<{first}}{name:<{second}}{sizes}")
     say("\nDraw one: polyhead show gpt-nano. Compare two: polyhead show llama-7b --against gpt2")
     return 0
 

@@ -6,6 +6,7 @@ defaults() is how a preset is trained when nothing else is said. problems.py tur
 
 from .document import read
 from .presets import (
+    by_family,
     defaults,
     for_objective,
     override,
@@ -20,6 +21,7 @@ from .presets import (
 from .problems import check, explain
 
 __all__ = [
+    "by_family",
     "check",
     "defaults",
     "explain",

@@ -79,8 +79,3 @@ PRESETS = {
         },
     },
 }  # fmt: skip
-
-UNPUBLISHED = {
-    "gpt-4": "its technical report (arXiv 2303.08774, §2) gives no details about the architecture",
-    "gpt-3.5": "no paper or report describes it",
-}

@@ -23,6 +23,7 @@ from ..nn import ModelSpec
 from ..nn.pattern import causal_only
 from .document import SUFFIXES, read
 from .problems import check, nearest
+from .unpublished import UNPUBLISHED
 
 Objective = Literal["causal", "masked", "seq2seq"]
 
@@ -57,7 +58,6 @@ _FAMILIES = (
 )
 _MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
 _PRESETS: dict[str, Any] = {name: values for family in _MODULES for name, values in family.PRESETS.items()}
-_UNPUBLISHED: dict[str, str] = {name: why for family in _MODULES for name, why in getattr(family, "UNPUBLISHED", {}).items()}
 _ROWS = ("config", "weights")  # lists of rows: a row with the same first entry replaces its base's
 _SECTIONS = ("tokenizer", "training")
 _TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
@@ -66,6 +66,11 @@ _TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
 def presets() -> list[str]:
     """The names of all presets, family by family, small ones first."""
     return list(_PRESETS)
+
+
+def by_family() -> dict[str, list[str]]:
+    """The names of all presets under the name of their family's file."""
+    return {name: list(family.PRESETS) for name, family in zip(_FAMILIES, _MODULES, strict=True) if family.PRESETS}
 
 
 @cache
@@ -267,14 +272,12 @@ def _filled_stack(node: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
 
 
 def _no_preset(name: str) -> ConfigError:
-    why = next((reason for start, reason in _UNPUBLISHED.items() if name.lower().startswith(start)), None)
-    if why is not None:
-        return ConfigError(
-            f"there is no preset {name}, because its architecture is unpublished: {why}",
-            expected="a published architecture",
-            received=name,
-            change="take gpt3, the last of its line that is described",
-        )
+    bare = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    begins = [start for start in UNPUBLISHED if bare.startswith(start.replace("-", ""))]
+    if begins:
+        why, instead = UNPUBLISHED[max(begins, key=len)]
+        message = f"there is no preset {name}, because its architecture is unpublished: {why}"
+        return ConfigError(message, expected="a published architecture", received=name, change=instead)
     near = nearest(name.lower(), _PRESETS, 3)
     change = "did you mean " + " or ".join(near) + "?" if near else "polyhead show lists them"
     return ConfigError(f"there is no preset {name!r}", expected="one of " + ", ".join(_PRESETS), received=name, change=change)

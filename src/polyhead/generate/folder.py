@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..checkpoint import Source, latest, open_source, read_tensors, write_hf, write_json, write_tensors, write_text
 from ..checkpoint.files import parse_json
 from ..checkpoint.huggingface import as_huggingface, read_network
+from ..checkpoint.huggingface import read_architecture as read_config
 from ..errors import CheckpointError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
@@ -127,6 +128,14 @@ def _known(ids: Any, vocab: int, key: str) -> int | list[int] | None:
 
 def _tokenizer(source: Source) -> Tokenizer | None:
     return Tokenizer.load(source.path) if source.folder.find(TOKENIZER) is not None else None
+
+
+def read_architecture(folder: Path) -> ModelSpec:
+    """The architecture of a run, a model's folder or a Hugging Face folder; weights need not be there."""
+    if not (folder / SPEC).exists() and (folder / CONFIG).exists():
+        return read_config(folder)
+    _check_kind(folder)
+    return read_spec(folder / SPEC)
 
 
 def _check_kind(folder: Path) -> None:

@@ -20,10 +20,10 @@ _PLAIN, _RAIL = "   ", "║  "
 
 
 def draw(spec: ModelSpec | PairSpec, name: str = "") -> str:
-    """The whole model, one line per thing that happens to x (B, T, D); B rows of T tokens. At most 100 columns."""
+    """The whole model, one line per thing that happens to x (B, T, D); B rows of T tokens. At most 100 columns, but for a long name."""
     title = f"{name + ': ' if name else ''}{_title(spec)}"
     lines = _pair(spec) if isinstance(spec, PairSpec) else _model(spec)
-    return "\n".join(line.rstrip() for line in [*textwrap.wrap(title, WIDTH), *lines])
+    return "\n".join(line.rstrip() for line in [title, *lines])
 
 
 def _pair(spec: PairSpec) -> list[str]:
