@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import polyhead as ph
 from polyhead.checkpoint import later, open_source, read_header, write_hf
 from polyhead.errors import CheckpointError, DiskError
 
-from .folders import CONFIG, holds, put, put_shards, refused, same, tensors
+from .folders import CONFIG, LLAMA, holds, llama_weights, put, put_shards, refused, same, tensors
 
 
 def entries(folder: Path) -> list[str]:
@@ -119,6 +120,14 @@ def test_more_files_come_with_it(tmp_path: Path) -> None:
     assert entries(tmp_path) == ["1_Pooling", "2_Dense", "config.json", "model.safetensors", "modules.json", "tokenizer.json"]
     assert (tmp_path / "tokenizer.json").read_text() == "new"
     assert open_source(tmp_path).folder.object("1_Pooling/config.json") == {"a": 1}
+
+
+def test_the_two_kinds_of_folder_replace_each_other_whole(tmp_path: Path) -> None:
+    model = ph.load(put(tmp_path / "hf", LLAMA, llama_weights()))
+    for kind, present, absent in (("native", "spec.json", "config.json"), ("hf", "config.json", "spec.json")) * 2:
+        model.save(tmp_path / "m", to=kind)
+        assert present in entries(tmp_path / "m") and absent not in entries(tmp_path / "m")
+        assert same(next(ph.load(tmp_path / "m").net.parameters()).detach(), next(model.net.parameters()).detach())
 
 
 def test_places_where_no_model_belongs(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+import polyhead as ph
 from polyhead.checkpoint import open_source, source, write_hf
 from polyhead.errors import DiskError
 
@@ -170,6 +171,15 @@ def test_h46_a_folder_reached_through_a_link_out_of_it(tmp_path: Path) -> None:
     link(put(tmp_path / "m") / "2_Dense", tmp_path / "other")
     refused(tmp_path / "m", "2_Dense", "link", call=lambda path: open_source(path).inner("2_Dense"))
     refused(tmp_path / "m", "2_Dense", "link", call=lambda path: open_source(path).folder.json("2_Dense/config.json"))
+
+
+@pytest.mark.parametrize("name", ["spec.json", "meta.json", "model.safetensors"])
+def test_h46_a_native_folder_is_a_stranger_as_well(tmp_path: Path, name: str) -> None:
+    folder = ph.load(put(tmp_path / "hf", LLAMA, llama_weights())).save(tmp_path / "m", to="native")
+    assert ph.load(folder)
+    (folder / name).rename(tmp_path / "secret")
+    link(folder / name, tmp_path / "secret")
+    refused(folder, name, "link", call=ph.load)
 
 
 def test_h47_index_and_shards_must_agree(tmp_path: Path) -> None:

@@ -14,8 +14,17 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ..checkpoint import Source, latest, open_source, read_tensors, write_hf, write_json, write_tensors, write_text
-from ..checkpoint.files import parse_json
+from ..checkpoint import (
+    Folder,
+    Source,
+    latest,
+    open_source,
+    read_tensors,
+    write_hf,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
 from ..errors import CheckpointError
@@ -68,6 +77,8 @@ def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, i
 
 def write_folder(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
     """Write a model's folder, each file atomically, the weights last. Raises DiskError."""
+    for name in (CONFIG, GENERATION, f"{WEIGHTS}.index.json"):  # of a Hugging Face model that lay here before
+        (folder / name).unlink(missing_ok=True)
     write_text(folder / SPEC, net.spec.model_dump_json(indent=1) + "\n")
     write_json(folder / META, {**meta, "format": META_VERSION})
     if tokenizer is not None:
@@ -156,16 +167,10 @@ def _check_kind(folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        size = path.stat().st_size if path.is_file() else -1
-        data = path.read_bytes() if 0 <= size <= _MAX_JSON else None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read", received=error.strerror or str(error)) from error
-    if data is None:
-        raise CheckpointError(f"{path} is not a file of at most {_MAX_JSON:,} bytes")
-    value = parse_json(data, str(path))
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is damaged", expected="a JSON object", received=type(value).__name__)
+    """The JSON object in a file of a folder. CheckpointError for everything else, links out of the folder among it."""
+    value = Folder(path.parent).object(path.name, _MAX_JSON)
+    if value is None:
+        raise CheckpointError(f"{path} does not exist", expected="a JSON file", received="nothing of that name")
     return value
 
 
@@ -217,7 +222,7 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
             received="neither",
             change="train on until the first checkpoint is written, or restore the file",
         )
-    return read_tensors(folder / WEIGHTS), None
+    return read_tensors(Folder(folder).find(WEIGHTS) or folder / WEIGHTS), None
 
 
 def spec_with(
