@@ -171,7 +171,7 @@ def _spooled(stage: Path, pairs: Iterable[tuple[str, Tensor]], dtype: torch.dtyp
             tensor = tensor.detach().to("cpu", stored_dtype(tensor, dtype)).contiguous()
             out.write(bytes(-out.size % 8))
             places[name] = out.size, tensor.to("meta")
-            out.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+            out.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
         out.write(bytes(8))  # nothing cannot be mapped
         out.finish()
     except BaseException:

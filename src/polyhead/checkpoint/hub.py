@@ -62,7 +62,7 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: 
 def _parse(name: str | os.PathLike[str]) -> tuple[str, str | None] | None:
     """(owner/name, revision) if `name` is a model on the Hub. A Path never is."""
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if match is None or "--" in match[1] or ".." in name or os.path.lexists(name):
+    if match is None or "--" in match[1] or ".." in match[0] or os.path.lexists(name):
         return None
     return match[1], match[2]
 

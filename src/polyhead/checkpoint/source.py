@@ -40,7 +40,8 @@ class Shard:
     """One safetensors file: its checked header now, one mapping of it when the first tensor is asked for."""
 
     def __init__(self, path: Path, real: Path, keep: Any = None) -> None:
-        self.path, self._real, self._opened, self._keep = path, real, None, keep
+        self.path, self._real, self._keep = path, real, keep
+        self._opened: Any = None
         try:
             with open_regular(real) as file:
                 self.header = check_header(path, file)
