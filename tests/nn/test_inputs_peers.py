@@ -302,6 +302,7 @@ def test_marian_s_and_fairseq_s_sinusoids_are_theirs():
     close(mine.embed(torch.zeros(2, 5, 32), pos), expected(ids), 1e-6)
 
 
+@pytest.mark.slow  # the import takes longer than all else here
 @torch.no_grad()
 def test_pools_are_sentence_transformers_pools():
     pooling = pytest.importorskip("sentence_transformers.models").Pooling
