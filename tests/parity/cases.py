@@ -6,7 +6,7 @@ maps the task of one of our heads to the field of the reference's output; hidden
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Feed = Literal["tokens", "choices", "cross", "seq2seq", "mirror", "speech", "pixels", "pair"]
@@ -170,8 +170,7 @@ DECODERS = [
     Case("opt_350m", "opt", "OPTForCausalLM", {**_OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 16}, side="left"),
     Case("opt_classify", "opt", "OPTForSequenceClassification", {**_OPT, "num_labels": 5}, CLASSIFY, side="left", fast=False),
     Case("opt_span", "opt", "OPTForQuestionAnswering", _OPT, SPAN, side="left", fast=False),
-    Case("opt_plain", "opt", "OPTForCausalLM", {**_OPT, "enable_bias": False, "layer_norm_elementwise_affine": False,
-         "_remove_final_layer_norm": True}, side="left", fast=False),
+    Case("opt_plain", "opt", "OPTForCausalLM", {**_OPT, "enable_bias": False, "layer_norm_elementwise_affine": False}, side="left", fast=False),
     Case("bloom_lm", "bloom", "BloomForCausalLM", _BLOOM, side="left"),
     Case("bloom_classify", "bloom", "BloomForSequenceClassification", {**_BLOOM, "num_labels": 5, "n_head": 4}, CLASSIFY, side="left"),
     Case("bloom_tag", "bloom", "BloomForTokenClassification", {**_BLOOM, "num_labels": 5}, TAG, side="left", fast=False),
@@ -295,5 +294,48 @@ PICTURES = [
          "vision_config": {**_CLIP_VISION, "hidden_act": "gelu"}, "projection_dim": 20}, {"pair": "logits_per_text"}, "pair", end=98),
 ]  # fmt: skip
 
-CASES = [*ENCODERS, *DECODERS, *SEQ2SEQS, *PICTURES]
-BY_NAME = {case.name: case for case in CASES}
+BY_NAME = {case.name: case for case in (*ENCODERS, *DECODERS, *SEQ2SEQS, *PICTURES)}
+
+
+# ------------------------------------------------------------------------------------------------ the other heads
+
+
+def _others(name: str, *heads: tuple[str, dict[str, str]]) -> list[Case]:
+    """The checkpoint of a row again, as another class of its family."""
+    case, suffix = BY_NAME[name], {"classify": "classify", "tag": "tag", "span": "span", "pool": "base", "": "base"}
+    fields = {**case.fields, **_LABELS} if case.fields.get("pad_token_id") is None else {**case.fields, "num_labels": 5}
+    stem = case.family.replace("-", "_").removesuffix("_text")
+    return [
+        replace(case, name=f"{stem}_{suffix[next(iter(answers), '')]}", model=model, answers=answers, fields=fields, fast=False)
+        for model, answers in heads
+    ]
+
+
+OTHERS = [
+    *_others("roberta_mlm", ("RobertaForTokenClassification", TAG)),
+    *_others("xlm_roberta_mlm", ("XLMRobertaModel", POOL), ("XLMRobertaForSequenceClassification", CLASSIFY), ("XLMRobertaForQuestionAnswering", SPAN)),
+    *_others("camembert_mlm", ("CamembertModel", POOL), ("CamembertForTokenClassification", TAG), ("CamembertForQuestionAnswering", SPAN)),
+    *_others("neox_parallel", ("GPTNeoXModel", NONE)),
+    *_others("opt_pre", ("OPTModel", NONE)),
+    *_others("bloom_lm", ("BloomForQuestionAnswering", SPAN)),
+    *_others("falcon_40b", ("FalconModel", NONE), ("FalconForQuestionAnswering", SPAN)),
+    *_others("mistral_lm", ("MistralModel", NONE), ("MistralForTokenClassification", TAG), ("MistralForQuestionAnswering", SPAN)),
+    *_others("mixtral_lm", ("MixtralModel", NONE), ("MixtralForSequenceClassification", CLASSIFY), ("MixtralForTokenClassification", TAG),
+             ("MixtralForQuestionAnswering", SPAN)),
+    *_others("qwen2_lm", ("Qwen2Model", NONE), ("Qwen2ForTokenClassification", TAG), ("Qwen2ForQuestionAnswering", SPAN)),
+    *_others("qwen3_lm", ("Qwen3Model", NONE), ("Qwen3ForSequenceClassification", CLASSIFY), ("Qwen3ForTokenClassification", TAG),
+             ("Qwen3ForQuestionAnswering", SPAN)),
+    *_others("qwen3_moe", ("Qwen3MoeModel", NONE), ("Qwen3MoeForSequenceClassification", CLASSIFY), ("Qwen3MoeForTokenClassification", TAG),
+             ("Qwen3MoeForQuestionAnswering", SPAN)),
+    *_others("gemma_lm", ("GemmaModel", NONE), ("GemmaForTokenClassification", TAG)),
+    *_others("gemma2_lm", ("Gemma2Model", NONE), ("Gemma2ForSequenceClassification", CLASSIFY), ("Gemma2ForTokenClassification", TAG)),
+    *_others("gemma3_lm", ("Gemma3TextForSequenceClassification", CLASSIFY)),
+    *_others("phi3_long", ("Phi3Model", NONE), ("Phi3ForSequenceClassification", CLASSIFY), ("Phi3ForTokenClassification", TAG)),
+    *_others("olmo2_lm", ("Olmo2Model", NONE), ("Olmo2ForSequenceClassification", CLASSIFY)),
+    *_others("gpt_oss_lm", ("GptOssModel", NONE), ("GptOssForSequenceClassification", CLASSIFY), ("GptOssForTokenClassification", TAG)),
+    *_others("deepseek_v2", ("DeepseekV2Model", NONE), ("DeepseekV2ForSequenceClassification", CLASSIFY)),
+    *_others("deepseek_v3", ("DeepseekV3Model", NONE), ("DeepseekV3ForTokenClassification", TAG)),
+]  # fmt: skip
+
+CASES = [*BY_NAME.values(), *OTHERS]
+BY_NAME |= {case.name: case for case in OTHERS}

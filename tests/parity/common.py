@@ -151,6 +151,8 @@ def gap(ours: Answer, theirs: Answer, case: Case, batch: Batch) -> Gap:
             same = same and bool((a.argmax(-1) == b.argmax(-1)).all())
     assert len(ours.states) == len(theirs.states), f"{len(ours.states)} states, the reference has {len(theirs.states)}"
     for a, b in zip(ours.states, theirs.states, strict=True):
+        if a.shape != b.shape and b is theirs.states[-1] and theirs.heads:
+            continue  # OPT-350m lists its last state as narrowed for the head, whose answer is compared
         rows = real(case, batch, b)
         a, b = (a[rows].double(), b[rows].double()) if rows is not None else (a.double(), b.double())
         states.append(_worst((a - b).abs().amax(-1) / b.square().mean(-1).sqrt()))
