@@ -303,10 +303,11 @@ BY_NAME = {case.name: case for case in (*ENCODERS, *DECODERS, *SEQ2SEQS, *PICTUR
 def _others(name: str, *heads: tuple[str, dict[str, str]]) -> list[Case]:
     """The checkpoint of a row again, as another class of its family."""
     case, suffix = BY_NAME[name], {"classify": "classify", "tag": "tag", "span": "span", "pool": "base", "": "base"}
-    fields = {**case.fields, **_LABELS} if case.fields.get("pad_token_id") is None else {**case.fields, "num_labels": 5}
+    labels = {"num_labels": 5, **({} if "pad_token_id" in case.fields or case in ENCODERS else {"pad_token_id": 0})}
     stem = case.family.replace("-", "_").removesuffix("_text")
     return [
-        replace(case, name=f"{stem}_{suffix[next(iter(answers), '')]}", model=model, answers=answers, fields=fields, fast=False)
+        replace(case, name=f"{stem}_{suffix[next(iter(answers), '')]}", model=model, answers=answers, fast=False,
+                fields={**case.fields, **(labels if answers in (CLASSIFY, TAG) else {})})
         for model, answers in heads
     ]
 
