@@ -140,7 +140,7 @@ _PHI3 = {**_TINY, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "hidden_size":
          "sliding_window": 9, "pad_token_id": 0, "eos_token_id": 2, "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.1, 1.4],
          "long_factor": [1.5, 2.5, 6.0]}}  # fmt: skip
 _OSS = {**_TINY, "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5,
-        "num_hidden_layers": 4, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "rope_theta": 150000.0, "rope_scaling": {"rope_type": "yarn",
+        "num_hidden_layers": 4, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "rope_theta": 1000.0, "rope_scaling": {"rope_type": "yarn",
         "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False, "original_max_position_embeddings": 16}}  # fmt: skip
 _DEEP = {**_TINY, "num_key_value_heads": 4, "kv_lora_rank": 24, "q_lora_rank": None, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
          "v_head_dim": 12, "n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 3, "moe_intermediate_size": 20,
@@ -223,7 +223,7 @@ DECODERS = [
     Case("olmo2_lm", "olmo2", "Olmo2ForCausalLM", {**_TINY, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "pad_token_id": 1, "eos_token_id": 2}),
     Case("olmo2_mha", "olmo2", "Olmo2ForCausalLM", {**_TINY, "rms_norm_eps": 1e-6, "rope_theta": 500000.0, "attention_bias": True, "pad_token_id": 1, "eos_token_id": 2}),
     Case("gpt_oss_lm", "gpt_oss", "GptOssForCausalLM", _OSS),
-    Case("gpt_oss_full", "gpt_oss", "GptOssForCausalLM", {**_OSS, "num_hidden_layers": 3, "num_experts_per_tok": 1, "rope_scaling":
+    Case("gpt_oss_full", "gpt_oss", "GptOssForCausalLM", {**_OSS, "rope_theta": 150000.0, "num_hidden_layers": 3, "num_experts_per_tok": 1, "rope_scaling":
          {**_OSS["rope_scaling"], "truncate": True}, "layer_types": ["full_attention", "full_attention", "sliding_attention"]}),
     Case("deepseek_v2", "deepseek_v2", "DeepseekV2ForCausalLM", _DEEP2),
     Case("deepseek_v2_lite", "deepseek_v2", "DeepseekV2ForCausalLM", {**_DEEP2, "q_lora_rank": 20, "topk_method": "greedy",

@@ -53,12 +53,12 @@ def make(case: Case, folder: Path) -> Made:
     return Made(case, folder, batch, ask(model, case, batch))
 
 
-def build(case: Case) -> Any:
+def build(case: Case, **options: Any) -> Any:
     """A model of the case's class with random weights, in evaluation mode."""
     kind = getattr(transformers, case.model)
     config = kind.config_class(**case.fields)
     torch.manual_seed(0)
-    model = kind._from_config(config, attn_implementation=case.attention).eval()
+    model = kind._from_config(config, attn_implementation=case.attention, **options).eval()
     randomise(model, zlib.crc32(case.name.encode()))
     return model
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import polyhead as ph
+from polyhead.families.presets import recipes
 
 from . import reference
 from .cases import BY_NAME, CASES, Case
@@ -46,3 +47,13 @@ def _distance(answer: Answer, asked: Made) -> float:
     rows = real(asked.case, asked.batch, exact)
     difference = answer.heads[task].reshape(exact.shape).float() - exact
     return float((difference if rows is None else difference[rows]).square().mean().sqrt())
+
+
+# ------------------------------------------------------------------------------------------------ completeness
+
+ALIASES = {"RWForCausalLM"}  # names of before its authors' code came into transformers
+
+
+def test_every_class_that_is_read_has_a_row() -> None:
+    read = {name for recipe in recipes().values() if "hf" in recipe for name in recipe["hf"]["classes"]}
+    assert read - ALIASES <= {case.model for case in CASES}

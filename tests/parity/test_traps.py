@@ -168,7 +168,6 @@ OUTPUTS = [
     Trap("t5_v1_1", "states scaled before a matrix of their own", 4.4, {"heads.*.scale": 32**-0.5}),
     Trap("gemma2_lm", "logits without their cap", 5.7, {"heads.*.softcap": None}),
     Trap("bart_lm", "no bias of the vocabulary", 0.2, {"heads.*.bias": False}),
-    Trap("opt_350m", "no narrowing before the matrix", 1.0, {"heads.*.dense": lambda _: None}),
     Trap("bert_mlm", "the head's gelu by tanh", 1e-4, {"heads.*.act": "gelu_tanh"}),
     Trap("roberta_classify", "no tanh", 0.1, {"heads.*.act": None}),
     Trap("gpt2_classify", "the first token", 0.4, {"heads.*.pool": "first"}),

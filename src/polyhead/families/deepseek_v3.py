@@ -15,7 +15,7 @@ RECIPES = {
         },
         "hf": {
             "types": ["deepseek_v3"],
-            "classes": {"DeepseekV3ForCausalLM": ["lm"], "DeepseekV3Model": [], "DeepseekV3ForSequenceClassification": ["classify"]},
+            "classes": {"DeepseekV3ForCausalLM": ["lm"], "DeepseekV3Model": [], "DeepseekV3ForSequenceClassification": ["classify"], "DeepseekV3ForTokenClassification": ["tag"]},
             "config": [
                 ["vocab_size", "vocab", 129280], ["max_position_embeddings", "context", 4096], ["n_routed_experts", "experts", 256], ["n_shared_experts", "shared", 1],
                 ["num_experts_per_tok", "top_k", 8], ["moe_intermediate_size", "expert_inner", 2048], ["routed_scaling_factor", "route_scale", 2.5], ["mlp_bias"],

@@ -4,6 +4,7 @@ A recipe's `hf` section is data:
     types     the model_type values it answers to           when     config facts that choose it among recipes of one type
     classes   architecture → the heads it has, first = default          heads    name → head, as the spec writes it
     config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
+    class_prefix   a class whose base has another name than the first of the prefixes
 
 Config rows, read top to bottom:
     (key, value)                     as it is, required           (key, value, default)        absent or null → default

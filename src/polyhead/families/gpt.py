@@ -35,10 +35,13 @@ RECIPES = {
         },
         "hf": {
             "types": ["gpt2"], "prefixes": ["transformer."],
-            "classes": {"GPT2LMHeadModel": ["lm"], "GPT2Model": [], "GPT2ForSequenceClassification": ["classify"], "GPT2ForTokenClassification": ["tag"]},
+            "classes": {
+                "GPT2LMHeadModel": ["lm"], "GPT2Model": [], "GPT2ForSequenceClassification": ["classify"], "GPT2ForTokenClassification": ["tag"],
+                "GPT2ForQuestionAnswering": ["span"],
+            },
             "heads": {
                 "lm": {"task": "lm", "output": "$vocab", "tied": "$tied"}, "classify": {"task": "classify", "pool": "last", "output": "$labels"},
-                "tag": {"task": "tag", "output": "$labels", "bias": True},
+                "tag": {"task": "tag", "output": "$labels", "bias": True}, "span": {"task": "span", "output": 2, "bias": True},
             },
             "config": [
                 ["vocab_size", "vocab", 50257], ["n_positions", "context", 1024], ["n_embd", "width"], ["n_layer", "layers"], ["n_head", "heads"],
@@ -59,7 +62,7 @@ RECIPES = {
                 ["~h.{i}.crossattention.c_attn.*", ["decoder.layers.{i}.cross.heads.k.*", "decoder.layers.{i}.cross.heads.v.*"], "T", "split"],
                 ["~h.{i}.crossattention.c_proj.*", "decoder.layers.{i}.cross.heads.o.*", "T"],
                 ["~h.{i}.mlp.c_fc.*", "decoder.layers.{i}.ffn.up.*", "T"], ["~h.{i}.mlp.c_proj.*", "decoder.layers.{i}.ffn.down.*", "T"],
-                ["lm_head.weight", "heads.lm.weight"], ["score.weight", "heads.classify.weight"], ["classifier.*", "heads.tag.*"],
+                ["lm_head.weight", "heads.lm.weight"], ["score.weight", "heads.classify.weight"], ["classifier.*", "heads.tag.*"], ["qa_outputs.*", "heads.span.*"],
             ],
         },
     },

@@ -34,11 +34,15 @@ RECIPES = {
             "schedule": {"kind": "cosine", "warmup": 0.02, "final": 0.1},
         },
         "hf": {
-            "types": ["llama"], "prefixes": ["model."],
-            "classes": {"LlamaForCausalLM": ["lm"], "LlamaModel": [], "LlamaForSequenceClassification": ["classify"]},
+            "types": ["llama"], "prefixes": ["model.", "transformer."], "class_prefix": {"LlamaForQuestionAnswering": "transformer."},
+            "classes": {
+                "LlamaForCausalLM": ["lm"], "LlamaModel": [], "LlamaForSequenceClassification": ["classify"], "LlamaForTokenClassification": ["tag"],
+                "LlamaForQuestionAnswering": ["span"],
+            },
             "heads": {
                 "lm": {"task": "lm", "output": "$vocab", "tied": "$tied"},
-                "classify": {"task": "classify", "pool": "last", "output": "$labels"},
+                "classify": {"task": "classify", "pool": "last", "output": "$labels"}, "tag": {"task": "tag", "output": "$labels", "bias": True},
+                "span": {"task": "span", "output": 2, "bias": True},
             },
             "config": [
                 ["vocab_size", "vocab", 32000], ["hidden_size", "width"], ["num_hidden_layers", "layers"], ["num_attention_heads", "heads"],
@@ -54,7 +58,7 @@ RECIPES = {
                 ["~layers.{i}.mlp.{gate|up|down}_proj.*", "decoder.layers.{i}.ffn.{gate|up|down}.*"],
                 ["~layers.{i}.input_layernorm.*", "decoder.layers.{i}.join_attention.ins.0.*"],
                 ["~layers.{i}.post_attention_layernorm.*", "decoder.layers.{i}.join_ffn.ins.0.*"],
-                ["lm_head.weight", "heads.lm.weight"], ["score.weight", "heads.classify.weight"],
+                ["lm_head.weight", "heads.lm.weight"], ["score.*", "heads.{classify|tag}.*"], ["qa_outputs.*", "heads.span.*"],
             ],
         },
     },

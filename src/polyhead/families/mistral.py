@@ -8,7 +8,10 @@ RECIPES = {
         "base": "llama",
         "hf": {
             "types": ["mistral"],
-            "classes": {"MistralForCausalLM": ["lm"], "MistralModel": [], "MistralForSequenceClassification": ["classify"]},
+            "classes": {
+                "MistralForCausalLM": ["lm"], "MistralModel": [], "MistralForSequenceClassification": ["classify"], "MistralForTokenClassification": ["tag"],
+                "MistralForQuestionAnswering": ["span"],
+            },
             "config": [["sliding_window", "pattern", "@window", {"absent": 4096}], ["attention_bias", "=", [False]], ["mlp_bias", "=", [False]]],
         },
     },

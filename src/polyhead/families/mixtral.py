@@ -8,7 +8,10 @@ RECIPES = {
         },
         "hf": {
             "types": ["mixtral"],
-            "classes": {"MixtralForCausalLM": ["lm"], "MixtralModel": [], "MixtralForSequenceClassification": ["classify"]},
+            "classes": {
+                "MixtralForCausalLM": ["lm"], "MixtralModel": [], "MixtralForSequenceClassification": ["classify"], "MixtralForTokenClassification": ["tag"],
+                "MixtralForQuestionAnswering": ["span"],
+            },
             "config": [
                 ["sliding_window", "pattern", "@window", None], [["num_local_experts", "num_experts"], "experts", 8], ["num_experts_per_tok", "top_k", 2],
                 ["num_key_value_heads", "kv_heads", 8], ["rms_norm_eps", "eps", 1e-5], ["@rope", "position", {"theta": 1e6}],

@@ -18,8 +18,9 @@ RECIPES = {
             "types": ["qwen2"],
             "classes": {
                 "Qwen2ForCausalLM": ["lm"], "Qwen2Model": [], "Qwen2ForSequenceClassification": ["classify"], "Qwen2ForTokenClassification": ["tag"],
+                "Qwen2ForQuestionAnswering": ["span"],
             },
-            "heads": {"tag": {"task": "tag", "output": "$labels", "bias": True}},
+            "class_prefix": {"Qwen2ForQuestionAnswering": "transformer."},
             "config": [
                 ["vocab_size", "vocab", 151936], ["max_position_embeddings", "context", 32768], ["attention_bias"], ["mlp_bias"],
                 ["sliding_window", "window", "@less_one", {"absent": 4096}],
@@ -28,7 +29,6 @@ RECIPES = {
                     "from": "max_window_layers", "default": 28, "if": "use_sliding_window", "yes": "sliding", "no": "full",
                 }],
             ],
-            "weights": [["score.*", "heads.{classify|tag}.*"]],
         },
     },
 }  # fmt: skip

@@ -10,10 +10,10 @@ RECIPES = {
                 "Qwen3ForCausalLM": ["lm"], "Qwen3Model": [], "Qwen3ForSequenceClassification": ["classify"],
                 "Qwen3ForTokenClassification": ["tag"], "Qwen3ForQuestionAnswering": ["span"],
             },
-            "heads": {"span": {"task": "span", "output": 2, "bias": True}},
+            "class_prefix": {"Qwen3ForQuestionAnswering": "transformer."},
             "config": [["head_dim", "head_dim", 128], ["num_key_value_heads", "kv_heads", 32], ["attention_bias", "bias", {False: "", True: "qkvo"}, False]],
             "weights": [
-                ["~layers.{i}.self_attn.{q|k}_norm.weight", "decoder.layers.{i}.attention.heads.{q|k}_norm.weight"], ["qa_outputs.*", "heads.span.*"],
+                ["~layers.{i}.self_attn.{q|k}_norm.weight", "decoder.layers.{i}.attention.heads.{q|k}_norm.weight"],
             ],
         },
     },

@@ -17,6 +17,7 @@ RECIPES = {
                 "Qwen3MoeForCausalLM": ["lm"], "Qwen3MoeModel": [], "Qwen3MoeForSequenceClassification": ["classify"],
                 "Qwen3MoeForTokenClassification": ["tag"], "Qwen3MoeForQuestionAnswering": ["span"],
             },
+            "class_prefix": {"Qwen3MoeForQuestionAnswering": "transformer."},
             "config": [
                 ["intermediate_size", "inner", 6144], ["num_key_value_heads", "kv_heads", 4], ["head_dim", "head_dim", ["@over", "$width", "$heads"]],
                 ["use_sliding_window", "pattern", {False: {"kind": "causal"}, True: {"kind": "window", "back": "$window"}}, False],
