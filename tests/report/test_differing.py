@@ -81,6 +81,12 @@ def test_an_encoder_is_compared_with_a_decoder_and_a_lone_stack_is_named() -> No
     assert "none                            6 layers of width 512" in side_by_side(preset("gpt2"), preset("t5-small"), ("a", "b"))
 
 
+def test_what_both_stacks_say_is_said_once() -> None:
+    text = side_by_side(preset("t5-small"), preset("transformer-base"), ("t5", "2017"))
+    assert "\n  factor on tokens                1                               √512" in text and text.count("factor on tokens") == 1
+    assert "encoder: in attention           buckets (two_sided)" in text and "decoder: in attention           buckets (no two_sided)" in text
+
+
 def parameters(a: ModelSpec, b: ModelSpec) -> list[list[str]]:
     return [line.split() for line in side_by_side(a, b, ("a", "b")).split("parameters\n")[1].splitlines()]
 

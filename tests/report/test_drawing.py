@@ -26,11 +26,6 @@ def steps_of(text: str, title: str) -> list[str]:
     return [line[5:34].strip() for line in lines if line[5:34].strip()]
 
 
-@pytest.mark.parametrize("name", ["gpt-nano", "llama-3-8b", "bert-base", "t5-small", "gpt3", "falcon-7b"])
-def test_presets_fit_a_terminal_and_their_counts_add_up(name: str) -> None:
-    check(preset(name), name)
-
-
 def check(spec: ModelSpec, name: str = "") -> None:
     assert max(map(len, draw(spec, name).splitlines())) <= 100
     found = rows(spec)
