@@ -72,7 +72,7 @@ def test_every_value_is_asked_for_and_every_reference_has_one(name: str) -> None
 @pytest.mark.parametrize("name", [name for name, recipe in families.recipes().items() if "hf" in recipe])
 def test_a_recipe_for_huggingface_is_whole(name: str) -> None:
     hf = families.recipes()[name]["hf"]
-    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "class_prefix", "inside"}
+    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "class_prefix", "inside", "pad"}
     assert {"types", "classes", "heads", "config", "weights"} <= set(hf)
     used = {head for heads in hf["classes"].values() for head in heads}
     assert used <= set(hf["heads"]), "a class with an unknown head"

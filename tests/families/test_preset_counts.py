@@ -26,6 +26,8 @@ TOTALS = {
     "falcon-7b": 6_921_720_704,
     "bert-base": 109_482_240,
     "bert-large": 335_141_888,
+    "modernbert-base": 149_014_272,
+    "modernbert-large": 394_781_696,
     "mixtral-8x7b": 46_702_792_704,
     "mixtral-8x22b": 140_620_634_112,
     "qwen2.5-0.5b": 494_032_768,

@@ -18,7 +18,7 @@ pytest.importorskip("transformers", minversion="5.0")
 AWAITED: set[str] = {
     "bart", "big_bird", "clip", "clip_text_model", "clip_vision_model", "deberta-v2",
     "dinov2", "fsmt", "led", "longformer", "marian",
-    "modernbert", "mt5", "t5", "vit", "whisper",
+    "mt5", "t5", "vit", "whisper",
     "bert_decoder", "gemma3_both_ways", "bert_cross",
 }  # fmt: skip
 

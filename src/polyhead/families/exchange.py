@@ -4,7 +4,11 @@ A recipe's `hf` section is data:
     types     the model_type values it answers to           when     config facts that choose it among recipes of one type
     classes   architecture → the heads it has, first = default          heads    name → head, as the spec writes it
     config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
+<<<<<<< HEAD
     class_prefix   a class whose base has another name than the first of the prefixes
+=======
+    pad       the class's own padding id: null is written where a smaller vocabulary lacks it
+>>>>>>> 9731270 (Families: ModernBERT)
 
 Config rows, read top to bottom:
     (key, value)                     as it is, required           (key, value, default)        absent or null → default
@@ -291,6 +295,8 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     config = {**_spelled_old(source or {}), **config, "model_type": hf["types"][0], "architectures": [architecture]}
     if source is not None and source.get("model_type") in hf["types"]:
         config["model_type"] = source["model_type"]
+    if hf.get("pad", 0) >= (spec.vocab or 1):
+        config.setdefault("pad_token_id", None)
     kept = {key: part for key, part in _spelled_old(source or {}).items() if key in ("rope_scaling",)}
     if kept and kept != {key: config.get(key) for key in kept}:  # its own words for the same angles, where they still are
         with suppress(ConfigError):

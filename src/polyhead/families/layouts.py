@@ -1,7 +1,7 @@
 """Which layer is of which kind, as config.json files say it: lists of types, periods, thresholds. Read by exchange.py.
 
 A row ("@layers", "layout", {…}) tries, in this order: `types`, a map from the words of the config's `layer_types` to our
-kinds; then one rule. Writing gives `layer_types` where the row has `types`, and the rule's keys where they reproduce it.
+kinds; then one rule. `first` gives the first layer's kind another name, by its kind. Writing gives `layer_types` where the row has `types`, and the rule's keys where they reproduce it.
 """
 
 from __future__ import annotations
@@ -86,9 +86,11 @@ def layers_read(config: Config, values: Config, args: Config, source: str) -> li
     except (KeyError, TypeError, ValueError) as error:
         expected = f"{layers} kinds of layer" + (f" out of {', '.join(args['types'])}" if "types" in args else "")
         raise ConfigError(f"{source}: the layers' kinds (layer_types) cannot be read", expected=expected, received=str(error)[:200]) from None
-    if "first" in args:
-        kinds[0] = args["first"]
-    return kinds
+    return _led(kinds, args)
+
+
+def _led(kinds: list[str], args: Config) -> list[str]:
+    return [args.get("first", {}).get(kinds[0], kinds[0]), *kinds[1:]]
 
 
 def layers_write(bound: Config, defaults: Config, name: str, args: Config) -> Config:
@@ -98,13 +100,11 @@ def layers_write(bound: Config, defaults: Config, name: str, args: Config) -> Co
     out: Config = {}
     if "types" in args:
         words = {ours: theirs for theirs, ours in args["types"].items()}
-        words |= {args["first"]: words[args["first_is"]]} if "first" in args else {}
+        words |= {ours: words[kind] for kind, ours in args.get("first", {}).items()}
         out["layer_types"] = [words.get(kind, kind) for kind in kinds]
     rule = next((rule for rule in RULES if rule in args), None)
     for trial in _trials(rule, args, kinds) if rule else ():
-        made = RULES[rule](args, len(kinds), trial)
-        if "first" in args:
-            made[0] = args["first"]
+        made = _led(RULES[rule](args, len(kinds), trial), args)
         if made == list(kinds):
             return out | trial
     return out

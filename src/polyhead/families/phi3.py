@@ -6,7 +6,7 @@ RECIPES = {
         "base": "llama",
         "values": {"vocab": 32064, "context": 4096},
         "hf": {
-            "types": ["phi3"],
+            "types": ["phi3"], "pad": 32000,
             "classes": {
                 "Phi3ForCausalLM": ["lm"], "Phi3Model": [], "Phi3ForSequenceClassification": ["classify"], "Phi3ForTokenClassification": ["tag"],
             },

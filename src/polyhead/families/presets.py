@@ -53,6 +53,7 @@ _FAMILIES = (
     "albert",
     "distilbert",
     "electra",
+    "modernbert",
     "t5",
     "transformer",
 )
@@ -234,6 +235,7 @@ COMPUTE: dict[str, Callable[..., Any]] = {
     "@over": lambda x, y: x // y if isinstance(x, int) and isinstance(y, int) else x / y,
     "@minus": lambda x, y: x - y,
     "@runs": lambda *runs: [kind for kind, n in zip(runs[::2], runs[1::2], strict=True) for _ in range(n)],
+    "@first": lambda first, cycle, n: [first, *(cycle[i % len(cycle)] for i in range(1, n))],
     "@differ": lambda x, y, then, otherwise: then if x != y else otherwise,
     "@swiglu": lambda x: (int(x * 2 / 3) + 7) // 8 * 8,  # two thirds, up to a multiple of 8 (DINOv2)
 }
