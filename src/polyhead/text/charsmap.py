@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from polyhead.errors import TokenizerError
@@ -34,7 +34,7 @@ class Normalizer:
         self._rules, self._prefix, self._collapse = rules, prefix, collapse
         kept = sorted(map(re.escape, symbols), key=len, reverse=True)
         parts = [f"(?P<kept>{'|'.join(kept)})"] if kept else []
-        parts += [f"[{''.join(map(re.escape, rules.firsts))}]"] if rules and rules.firsts else []
+        parts += [rules.pattern] if rules and rules.pattern else []
         self._search = re.compile("|".join(parts)).search if parts and rules else None
 
     def __call__(self, text: str, start: bool = True) -> str:
@@ -66,7 +66,7 @@ class Normalizer:
 
 
 class Charsmap:
-    """The rules in a compiled charsmap. firsts: every character that a key begins with, sorted."""
+    """The rules in a compiled charsmap. pattern: a regular expression for the places where a key may begin."""
 
     def __init__(self, data: bytes, where: str) -> None:
         """Raises `TokenizerError` for a damaged one."""
@@ -75,9 +75,9 @@ class Charsmap:
         if len(data) < 8 or size % 4 or not 4 <= size <= len(data) - 4:
             raise self._damaged(f"a trie of {size} bytes in {len(data)}")
         self._units, self._texts = struct.unpack_from(f"<{size // 4}I", data, 4), data[4 + size :]
+        self._steps = 0
         self._lone: dict[str, str] = {}  # keys of one character that begin no other
-        self.firsts: list[str] = []
-        self._read_firsts()
+        self.pattern = self._read_letters()
         self._walk = lru_cache(1 << 14)(self._walked)
 
     def longest(self, text: str, at: int) -> tuple[int, str]:
@@ -97,27 +97,40 @@ class Charsmap:
                 value, size = self._value(place), depth
         return (1, text[0]) if value is None else (len(self._decoded(key[:size])), value)
 
-    def _read_firsts(self) -> None:
-        children, units = defaultdict(list), self._units
-        for place, unit in enumerate(units):
+    def _read_letters(self) -> str:
+        """Note the keys of one character; the pattern for those, and for characters that begin longer keys only."""
+        children = defaultdict(list)
+        for place, unit in enumerate(self._units):
             if not unit >> 31:  # the values have the top bit set
                 children[place ^ (unit & 0xFF)].append(place)
-        stack, seen = [(0, b"")], 0
+        keys, begins, seconds, seen = [], [], set(), set()
+        for letter, place in self._letters(0, children):
+            longer = [child for child in children[self._base(place)] if child != self._base(place)]
+            if self._units[place] & 0x100:
+                keys.append(letter)
+                if not longer:
+                    self._lone[letter] = self._value(place)
+            elif longer:
+                begins.append(letter)
+            if self._base(place) not in seen:  # the ends of keys are shared, so the same place comes up often
+                seen.add(self._base(place))
+                seconds |= {second for second, _ in self._letters(place, children)}
+        alone, first, second = map(_class, (keys, begins, seconds))
+        return "|".join([*([alone] if alone else []), *([f"{first}(?={second})"] if first and second else [])])
+
+    def _letters(self, start: int, children: dict[int, list[int]]) -> Iterator[tuple[str, int]]:
+        """Every character that may follow a place, and the place after it."""
+        stack = [(start, b"")]
         while stack:
             place, key = stack.pop()
-            seen += 1
-            if seen > _MAX_NODES:
+            self._steps += 1
+            if self._steps > _MAX_NODES:
                 raise self._damaged("a trie that runs in circles")
-            base = self._base(place)
-            below = [child for child in children[base] if child != base]
             if key and len(key) == _utf8_length(key[0]):
-                letter = self._decoded(key)
-                self.firsts.append(letter)
-                if not below:
-                    self._lone[letter] = self._value(place)
+                yield self._decoded(key), place
             elif len(key) < 4:
-                stack += [(child, key + bytes([units[child] & 0xFF])) for child in below]
-        self.firsts.sort()
+                base = self._base(place)
+                stack += [(child, key + bytes([self._units[child] & 0xFF])) for child in children[base] if child != base]
 
     def _base(self, place: int) -> int:
         unit = self._units[place]
@@ -140,6 +153,13 @@ class Charsmap:
     def _damaged(self, received: str) -> TokenizerError:
         return TokenizerError(f"{self._where}: the normaliser's precompiled_charsmap is damaged", received=received,
                               expected="a double-array trie and its replacements")  # fmt: skip
+
+
+def _class(letters: Iterable[str]) -> str:
+    """A class of characters; beyond the basic plane all of them, since `re` looks through lists of those one by one."""
+    near = "".join(map(re.escape, sorted(letter for letter in letters if letter <= "\uffff")))
+    far = "\U00010000-\U0010ffff" if any(letter > "\uffff" for letter in letters) else ""
+    return f"[{near}{far}]" if near or far else ""
 
 
 def _utf8_length(first: int) -> int:
