@@ -91,8 +91,8 @@ def test_the_configuration_says_what_transformers_must_know(saved: dict[str, tup
     assert not {*hidden, "added_tokens_decoder"} & config.keys()
     special = json.loads((place / "special_tokens_map.json").read_text())
     assert special == {f"{role}_token": f"[{role.upper()}]" for role in ("pad", "unk", "mask", "cls", "sep")}
-    spaced = json.loads((saved["spaced"][1] / "tokenizer_config.json").read_text())
-    assert spaced["add_prefix_space"] is True
+    alone = Tokenizer(json.loads((saved["spaced"][1] / "tokenizer.json").read_text(encoding="utf-8")))
+    assert alone.config["add_prefix_space"] is True and "add_prefix_space" not in saved["words"][0].config
 
 
 def test_a_post_processor_is_kept_and_one_file_needs_no_other(trained: dict[str, Tokenizer], tmp_path: Path) -> None:

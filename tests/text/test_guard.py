@@ -164,6 +164,15 @@ def test_h62_giant_truncation_padding_and_word_length(broken) -> None:
         )
 
 
+@pytest.mark.parametrize("rules", [5, None, "!", "", "YWJj", "////////////////", "gAAAAAAAAAAA"])
+def test_damaged_rules_of_a_normaliser(broken, capfd, rules: object) -> None:
+    step = {"type": "Precompiled", "precompiled_charsmap": rules}
+    for normalizer in (step, {"type": "Sequence", "normalizers": [{"type": "NFC"}, step]}):
+        with pytest.raises(TokenizerError, match="normalizer.*precompiled_charsmap"):
+            broken(lambda spec, normalizer=normalizer: spec.update(normalizer=normalizer), "unigram")
+    assert "panicked" not in capfd.readouterr().err
+
+
 def test_dropout_of_a_file_does_not_make_encoding_random(broken, trained: dict[str, Tokenizer]) -> None:
     tokenizer = broken(lambda spec: spec["model"].update(dropout=0.9))
     assert tokenizer.encode("the lamp in the harbour") == trained["byte_bpe"].encode("the lamp in the harbour")
@@ -185,6 +194,14 @@ def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None
     with pytest.raises(TokenizerError, match=message) as caught:
         Tokenizer.load(tmp_path)
     assert "tokenizer.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer", "decoder"])
+@pytest.mark.parametrize("node", [5, "x", [], {}, {"type": 5}, {"type": "Sequence", "decoders": 5, "normalizers": 5, "pretokenizers": 5},
+                                  {"type": "Sequence", "decoders": [{}], "normalizers": [None], "pretokenizers": [[]]}])  # fmt: skip
+def test_steps_that_are_none(broken, part: str, node: object) -> None:
+    with pytest.raises(TokenizerError, match=part):
+        broken(lambda spec: spec.update({part: node}), "unigram")
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ results where a mapped character carries a mark of its own; `Normalizer` does wh
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 from collections import defaultdict
@@ -63,6 +64,15 @@ class Normalizer:
                 parts.append(replacement)
                 at = match.start() + size
         return "".join(parts) + text[at:]
+
+
+@lru_cache(4)
+def read_charsmap(text: str, where: str) -> Charsmap:
+    """The charsmap in a tokenizer.json, which is base64. Raises `TokenizerError` for a damaged one."""
+    try:
+        return Charsmap(base64.b64decode(text, validate=True), where)
+    except ValueError:
+        raise TokenizerError(f"{where}: precompiled_charsmap is not base64", received=repr(text)[:80]) from None
 
 
 class Charsmap:

@@ -17,12 +17,14 @@ from typing import Any
 import tokenizers
 
 from polyhead.errors import TokenizerError
+from polyhead.text.charsmap import read_charsmap
 from polyhead.text.kinds import BYTE_TOKENS, Spec, steps, vocabulary
 
 MODELS = ("WordLevel", "BPE", "WordPiece", "Unigram")
 MAX_ID = 1 << 24
 MAX_WORD = 10_000
 MAX_LITERAL = 1024
+MAX_DEPTH = 16  # sequences in sequences
 _BYTE_PATTERN = "0x[0-9A-F]{2}>"
 
 
@@ -40,6 +42,7 @@ def check(spec: Any, where: str) -> Spec:
     _check_vocabulary(spec, model, where)
     _check_added(spec, where)
     for part in ("normalizer", "pre_tokenizer", "decoder"):
+        _check_shape(spec.get(part), f"{where}: {part}")
         _check_part(spec.get(part), f"{where}: {part}")
     return spec
 
@@ -116,12 +119,29 @@ def _check_added(spec: Spec, where: str) -> None:
     _check_ids({**table, **{token["content"]: token["id"] for token in added}}, f"{where}: added_tokens")
 
 
+def _check_shape(node: Any, where: str, depth: int = 0) -> None:
+    """A step is an object with a type, or nothing; a sequence lists steps."""
+    if node is None and depth == 0:
+        return
+    if not isinstance(node, dict) or not isinstance(node.get("type"), str) or depth > MAX_DEPTH:
+        raise TokenizerError(f"{where} is no step", expected="an object with a type", received=repr(node)[:80])
+    for key in ("normalizers", "pretokenizers", "decoders"):
+        inner = node.get(key, [])
+        if not isinstance(inner, list):
+            raise TokenizerError(f"{where}.{key} is not a list", expected="a list", received=type(inner).__name__)
+        for step in inner:
+            _check_shape(step, f"{where}.{key}", depth + 1)
+
+
 def _check_part(node: Any, where: str) -> None:
-    """Regular expressions that can blow up, and replacements that make text explode."""
+    """Regular expressions that can blow up, replacements that make text explode, rules the engine would panic at."""
     if isinstance(node, list):
         for inner in node:
             _check_part(inner, where)
     elif isinstance(node, dict):
+        if node.get("type") == "Precompiled":
+            rules = node.get("precompiled_charsmap")
+            read_charsmap(rules if isinstance(rules, str) else repr(rules), where)
         for key, value in node.items():
             if key == "Regex" and isinstance(value, str) and unsafe_repeat(value):
                 raise TokenizerError(f"{where}: the regular expression can take exponential time", received=value[:120],

@@ -8,7 +8,6 @@ SentencePiece prepares it; only texts with marks on mapped characters, or symbol
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import tokenizers
 
 from polyhead.errors import TokenizerError
-from polyhead.text.charsmap import Charsmap, Normalizer
+from polyhead.text.charsmap import Normalizer, read_charsmap
 from polyhead.text.guard import from_json, split_inside
 from polyhead.text.kinds import BYTE_TOKENS, MARK, Spec, steps, vocabulary
 from polyhead.text.protobuf import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, USER, Piece, PieceModel
@@ -140,7 +139,7 @@ def front_of(spec: Spec, where: str) -> Front | None:
     collapse = _taken(chain, _COLLAPSE)
     rules = None
     if chain and chain[-1]["type"] == "Precompiled":
-        rules = Charsmap(_decoded(chain.pop().get("precompiled_charsmap"), where), where)
+        rules = read_charsmap(chain.pop()["precompiled_charsmap"], where)
     symbols = [token["content"] for token in spec.get("added_tokens") or [] if not token.get("special")]
     normalize = Normalizer(rules, symbols, prefix, collapse)
     lead = _library_normalizer(chain, where) if chain else None
@@ -177,13 +176,6 @@ def _taken(chain: list[Spec], step: Spec) -> bool:
         chain.pop()
         return True
     return False
-
-
-def _decoded(text: Any, where: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError, binascii.Error) as error:
-        raise TokenizerError(f"{where}: normalizer.precompiled_charsmap is not base64", received=str(error)) from None
 
 
 def _library_normalizer(chain: list[Spec], where: str) -> Callable[[str], str]:
