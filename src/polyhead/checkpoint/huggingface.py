@@ -170,6 +170,10 @@ def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None
     dtypes = Counter(t.dtype for t in ours.values() if t.is_floating_point())
     config["torch_dtype"] = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
     steps = expand(hf["weights"], net.spec, ours, prefix)
-    return config, disassemble(steps, ours, net.spec)
+    tensors = disassemble(steps, ours, net.spec)
+    if config.get("tie_word_embeddings") is False:  # a tie that the config cannot tell is written out
+        tied = {f"heads.{name}.weight" for name, head in net.spec.heads.items() if head.tied}
+        tensors |= {t.replace("~", prefix): net.table.detach() for t, mine, _ in spelled(hf["weights"]) if set(mine) & tied}
+    return config, tensors
 
 

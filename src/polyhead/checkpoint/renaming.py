@@ -100,7 +100,7 @@ def _theirs(pattern: str, i: int, spec: ModelSpec, target: str, prefix: str, our
 
 def find_prefix(prefixes: Sequence[str], rows: Sequence[Sequence[Any]], names: Iterable[str]) -> str:
     """The prefix under which most of the file's tensors are found."""
-    stems = {row[0].partition("{")[0] for row in rows if row[0].startswith("~")}
+    stems = {their.partition("{")[0] for their, _, _ in spelled(rows) if their.startswith("~")}
     names = list(names)
 
     def fits(prefix: str) -> int:

@@ -14,7 +14,8 @@ Config rows, read top to bottom:
     (key, value)                     as it is, required           (key, value, default)        absent or null → default
     (key, value, {theirs: ours}, d)  one of these                 (key, value, "@op", d)       through a number's op;
                                                                   d {"absent": x}: null stays null
-    (key, "=", [allowed, …])         anything else is refused     ("@op", value, {…})          several keys at once
+    (key, "=", [allowed, …])         anything else is refused     ("@op", value, {…})            several keys at once
+("<key", value)                  replaces what was read, if there
 `key` may be a list of spellings, the first is written. Defaults and choices may hold "$references".
 
 Writing runs the rows backwards over the values that the spec's template binds, and then reads the result again: what does
@@ -130,6 +131,11 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
     for key, name, *rest in rows:
         if isinstance(key, str) and key.startswith("@"):
             values[name] = OPS[key].read(config, values, rest[0] if rest else {}, source)
+            continue
+        if isinstance(key, str) and key.startswith("<"):
+            told = config.get(key[1:])
+            if told is not None:
+                values[name] = _choose(rest[0], told, _MISSING, key[1:], source) if rest else told
             continue
         found = next((config[k] for k in _spellings(key) if config.get(k) is not None), None)
         if name == "=":
@@ -306,8 +312,10 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
 
 def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading]:
     """The config, after it has been read again and found to say the same."""
+    rows = {row[1] for row in recipes()[name]["hf"]["config"] if len(row) > 1}
+    own = "tied" not in rows and any(head.task == "lm" and not head.tied for head in spec.heads.values())  # the file will say it
     try:
-        reading = read_config(config, f"the {name} format")
+        reading = read_config(config, f"the {name} format", untie=own)
     except ConfigError as error:
         raise ConfigError(f"the {name} format cannot hold this model: {error.message}", expected=error.expected, received=error.received) from None
     _compare(resolved(reading.spec), resolved(spec), name)
@@ -332,6 +340,8 @@ def _written(key: Any, name: str, rest: list[Any], bound: Values, defaults: Valu
     if isinstance(key, str) and key.startswith("@"):
         return OPS[key].write(bound, defaults, name, rest[0] if rest else {})
     key = _spellings(key)[0]
+    if key.startswith("<"):
+        return {}
     if name == "=":
         return {} if rest[0][0] is None else {key: fill(rest[0][0], {**defaults, **bound})}
     if name not in bound:
@@ -340,13 +350,21 @@ def _written(key: Any, name: str, rest: list[Any], bound: Values, defaults: Valu
     if rest and isinstance(rest[0], dict):
         for theirs, ours in sorted(rest[0].items(), key=lambda item: -_size(item[1])):
             trial = dict(bound)
-            if unify(ours, value, trial, defaults, set()) == 0:
+            if unify(ours, value, trial, defaults, set()) == 0 and _agrees(ours, value, known | trial):
                 bound |= trial
                 return {key: theirs}
         return {}
     if rest and isinstance(rest[0], str) and rest[0].startswith("@"):
         return {key: NUMBERS[rest[0]].write(value)}
     return {key: fill(rest[0], known) if value is None and rest else value}
+
+
+def _agrees(ours: Any, value: Any, values: Values) -> bool:
+    """Whether a choice that is computed comes to this value."""
+    node = ours
+    while isinstance(node, str) and node.startswith("$"):
+        node = values.get(node[1:])
+    return not _computed(node) or _close(fill(node, values), value)
 
 
 def _size(node: Any) -> int:

@@ -55,6 +55,10 @@ _FAMILIES = (
     "electra",
     "modernbert",
     "t5",
+    "bart",
+    "marian",
+    "fsmt",
+    "whisper",
     "transformer",
 )
 _MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
