@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-
 from polyhead.nn.attention import AttentionSpec
 
 from . import words
@@ -55,7 +53,7 @@ def _scale(heads: Any, dim: int) -> str:
     return times(scale) if scale is not None else f" / √{dim}" if dim else ""
 
 
-def _position(spec: BaseModel, made: Made, scale: str) -> tuple[list[Step], list[Step]]:
+def _position(spec: Any, made: Made, scale: str) -> tuple[list[Step], list[Step]]:
     """(steps on q and k, steps on the scores)"""
     if spec.kind == "none":
         return [], []

@@ -137,7 +137,7 @@ def cache_bytes(spec: ModelSpec, item: int = 4) -> int:
     return sum(per_kind[stack.kind(i)] for i in range(stack.layers))
 
 
-def windowed(spec: ModelSpec) -> bool:
-    """Whether some layers of the decoder keep only a window of tokens."""
-    blocks = spec.decoder.blocks.values() if spec.decoder is not None else ()
-    return any(block.attention.pattern.reach()[0] is not None for block in blocks)
+def windowed(spec: ModelSpec | PairSpec) -> bool:
+    """Whether some layers of a decoder keep only a window of tokens."""
+    decoders = [tower.decoder for tower in towers(spec).values() if tower.decoder is not None]
+    return any(block.attention.pattern.reach()[0] is not None for stack in decoders for block in stack.blocks.values())

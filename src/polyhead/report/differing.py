@@ -28,10 +28,10 @@ class Difference(NamedTuple):
 
 def differences(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec) -> list[Difference]:
     """Every value that is not the same, outer ones first. Empty for one architecture; the family's name does not count."""
-    if isinstance(a, PairSpec) != isinstance(b, PairSpec):
-        return [Difference("", _plain(a), _plain(b))]
-    if not isinstance(a, PairSpec):
+    if not isinstance(a, PairSpec) and not isinstance(b, PairSpec):
         return _of_models(a, b)
+    if not isinstance(a, PairSpec) or not isinstance(b, PairSpec):
+        return [Difference("", _plain(a), _plain(b))]
     found = _compare(a.scale, b.scale, "scale", "scale")
     for name, tower in towers(a).items():
         for difference in _of_models(tower, towers(b)[name]):

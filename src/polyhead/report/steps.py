@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyhead.nn import BlockSpec
+from polyhead.nn import BlockSpec, DeepNorm
 
 from . import words
 from .attending import attention
@@ -116,12 +116,13 @@ _RESIDUAL = ("placement", "parallel", "gain", "values", "x0", "stochastic_depth"
 
 def _after(spec: BlockSpec, out: str, width: int) -> list[Step]:
     """How the outputs of sublayers, a letter each, join the stream."""
-    residual, kind = spec.residual, spec.residual.gain.kind
+    residual, gain = spec.residual, spec.residual.gain
+    kind = gain.kind
     steps = []
     if residual.placement in ("inner", "sandwich"):
         steps += [Step(f"{name} = norm({name})", "", words.norm(spec.norm)) for name in out]
-    notes = [] if kind == "none" else [words.gain(residual.gain)]
-    skip = f"{residual.gain.alpha:.4g}·x" if kind == "deepnorm" else "x"
+    notes = [] if kind == "none" else [words.gain(gain)]
+    skip = f"{gain.alpha:.4g}·x" if isinstance(gain, DeepNorm) else "x"
     factor = "" if kind in ("none", "deepnorm") else "γ·"
     total = " + ".join([skip, *(factor + name for name in out)])
     if residual.placement == "post":

@@ -67,7 +67,7 @@ def _told(a: ModelSpec | PairSpec, b: ModelSpec | PairSpec) -> Iterator[list[tup
         kinds = ["an image and a text tower" if isinstance(spec, PairSpec) else "one model" for spec in (a, b)]
         yield [("layers",), ("shape", *kinds)]
         return
-    if isinstance(a, PairSpec) and a.scale != b.scale:
+    if isinstance(a, PairSpec) and isinstance(b, PairSpec) and a.scale != b.scale:
         yield [("where they meet",), ("scale", words.plain(a.scale), words.plain(b.scale))]
     for name, tower in towers(a).items():
         other = towers(b)[name]

@@ -35,7 +35,7 @@ def norm(choice: BaseModel | None) -> str:
     return "" if choice is None else _say(choice, _NORMS)
 
 
-def position(choice: BaseModel, dim: int = 0) -> str:
+def position(choice: Any, dim: int = 0) -> str:
     """How a token knows where it is; dim is the width of what is turned, or of the table's rows."""
     make = _POSITIONS.get(choice.kind)
     return say(choice) if make is None else _and_more(choice, *make(choice, dim))
@@ -202,7 +202,7 @@ _INITS: dict[str, Callable[[Any], Told]] = {
 # ---------------------------------------------------------------- patterns
 
 
-def pattern(choice: BaseModel) -> str:
+def pattern(choice: Any) -> str:
     """Who sees whom: "causal: a token sees itself and all before it"."""
     if choice.kind == "full":
         return "full: every token sees every token"
@@ -210,7 +210,7 @@ def pattern(choice: BaseModel) -> str:
     return f"{name + ': ' if name else ''}a token sees {seen(choice)}"
 
 
-def seen(choice: BaseModel) -> str:
+def seen(choice: Any) -> str:
     """What a token sees, as the end of that sentence."""
     if choice.kind in ("and", "or"):
         parts = [f"({seen(part)})" if part.kind in ("and", "or") else seen(part) for part in choice.parts]
