@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from polyhead.commands.training import split_words
+from tests import processes
 from tests.tiny import SMALL, SMALL_ENCODER, TRAINING
 
 TINY = [*TRAINING, *SMALL]
@@ -158,17 +157,13 @@ def test_another_model_on_resume_is_refused(polyhead, folder: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_a_checkpoint_and_its_exit_code(polyhead, folder: Path, number: int, code: int) -> None:
     words = [*TINY, "training.steps=100000", "training.eval_every=100000"]
-    command = [sys.executable, "-m", "polyhead", "train", "gpt-nano", "book.txt", "-o", "a", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as child:
-        assert child.stdout is not None and child.stderr is not None
-        for line in child.stdout:
-            if line.startswith("step"):
-                break
-        time.sleep(0.2)
-        child.send_signal(number)
-        child.stdout.read()
-        error = child.stderr.read()
-    assert child.returncode == code and "Traceback" not in error and "--resume" in error
+    child = processes.polyhead(folder / "said", "train", "gpt-nano", folder / "book.txt", "-o", folder / "a", *words)
+    while "\nstep" not in (child.out.read_text() if child.out.exists() else ""):
+        assert child.poll() is None, child.wait()
+        time.sleep(0.01)
+    child.send_signal(number)
+    found, error = child.wait()
+    assert found == code and "Traceback" not in error and "--resume" in error
     steps = [int(path.name.split("-")[-1]) for path in (folder / "a/checkpoints").iterdir() if path.name.startswith("step")]
     last = max(steps)
     result = polyhead("train", "-o", "a", "--resume", f"training.steps={last + 2}")

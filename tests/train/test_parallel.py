@@ -1,10 +1,11 @@
-"""Two processes do what one does (law 8 over ranks), and take every decision together. gloo, under torchrun."""
+"""Two processes do what one does (law 8 over ranks), and take every decision together. gloo; also under torchrun, marked slow."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,33 +20,49 @@ from polyhead.errors import ConfigError
 from polyhead.train import evaluate
 from polyhead.train.parallel import ALONE, Ranks, join_ranks, pick_device
 
+from .. import processes
+from . import ranks
 from .ranks import PLAIN, SHAPES
 from .tiny import Halt, causal, close, go, gpt, halt_at, rows
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def two(data, tmp_path_factory) -> Path:
-    """The folder in which two ranks did everything in ranks.py."""
-    folder = tmp_path_factory.mktemp("two")
-    with pytest.raises(Halt):  # begun by one process, gone on with by two
+def prepared(folder: Path, data: dict[str, str]) -> Path:
+    """A folder with a run that one process began, for two to go on with."""
+    with pytest.raises(Halt):
         go("muon", data, folder / "grown", tell=halt_at(5), **PLAIN)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.train.ranks"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    launcher = subprocess.Popen([*command, str(folder), json.dumps(data)], env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        words = launcher.communicate(timeout=120)[1]
-    except subprocess.TimeoutExpired:
-        launcher.terminate()  # not kill: it then ends its ranks, which would stay behind
-        raise AssertionError(f"the ranks wait for each other: {launcher.communicate(timeout=60)[1][-4000:]}") from None
-    assert launcher.returncode == 0, words[-4000:]
     return folder
 
 
 @pytest.fixture(scope="module")
+def two(data, tmp_path_factory) -> Path:
+    """The folder in which two ranks did everything in ranks.py, started as torchrun starts them but without its seconds."""
+    folder = prepared(tmp_path_factory.mktemp("two"), data)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    each = [
+        processes.Process(folder / f"said-{rank}", ranks.main, folder, data, RANK=str(rank), LOCAL_RANK=str(rank), **meeting)
+        for rank in range(2)
+    ]
+    try:
+        for process in each:
+            code, words = process.wait(120)
+            assert code == 0, words[-4000:]
+    finally:
+        for process in each:  # one that waits for the other
+            process.kill()
+    return folder
+
+
+def sights(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
 def seen(two: Path) -> list[dict[str, Any]]:
-    return [json.loads((two / f"seen-{rank}.json").read_text()) for rank in range(2)]
+    return sights(two)
 
 
 def assert_alike(a: Path, b: Path) -> None:
@@ -80,6 +97,22 @@ def test_a_run_goes_on_with_another_number_of_processes(data, two: Path, tmp_pat
     assert saved is not None and saved.state["world"] == 2
     go("muon", data, two / "muon", resume=True, **{**PLAIN, "training__steps": 8})
     assert [row["step"] for row in rows(two / "muon")] == list(range(1, 9))
+
+
+@pytest.mark.slow
+def test_under_torchrun_the_ranks_see_the_same(data, seen, tmp_path: Path) -> None:
+    """To the bit: its weights, its stops, its errors."""
+    folder = prepared(tmp_path, data)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.train.ranks"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    launcher = subprocess.Popen([*command, str(folder), json.dumps(data)], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        words = launcher.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        launcher.terminate()  # not kill: it then ends its ranks, which would stay behind
+        raise AssertionError(f"the ranks wait for each other: {launcher.communicate(timeout=60)[1][-4000:]}") from None
+    assert launcher.returncode == 0, words[-4000:]
+    assert sights(folder) == seen
 
 
 def test_t13_a_nan_on_one_rank_stops_all_and_keeps_the_checkpoint(two: Path, seen) -> None:
