@@ -4,11 +4,8 @@ A recipe's `hf` section is data:
     types     the model_type values it answers to           when     config facts that choose it among recipes of one type
     classes   architecture → the heads it has, first = default          heads    name → head, as the spec writes it
     config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
-<<<<<<< HEAD
     class_prefix   a class whose base has another name than the first of the prefixes
-=======
     pad       the class's own padding id: null is written where a smaller vocabulary lacks it
->>>>>>> 9731270 (Families: ModernBERT)
 
 Config rows, read top to bottom:
     (key, value)                     as it is, required           (key, value, default)        absent or null → default
