@@ -85,6 +85,33 @@ def test_sdpa_refuses_a_soft_cap_and_flex_a_backward_and_dropout():
         dropped.use("flex")(tokens)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference", "banded", "flex"])
+@pytest.mark.parametrize("pattern", [ph.Causal(), ph.Window(back=2)])
+def test_packed_pairs_read_their_own_source(pattern, backend):
+    """Documents of a packed target see the documents of a packed source with their number: each as if it were alone."""
+    model = specs.build(specs.seq2seq(pattern=pattern)).use(backend)
+    ids, sources = laws.random_ids(2, 11), laws.random_ids(2, 9, seed=5)
+
+    def packed(t, first):
+        place = torch.arange(t.shape[1])
+        return ph.Tokens(t, torch.where(place < first, place, place - first).repeat(2, 1), (place >= first).long().repeat(2, 1))
+
+    with torch.no_grad():
+        together = model(packed(ids, 4), packed(sources, 6))
+        for target, source, out in ((ids[:, :4], sources[:, :6], together[:, :4]), (ids[:, 4:], sources[:, 6:], together[:, 4:])):
+            laws.close(out, model(ph.Tokens(target), ph.Tokens(source)), what=backend)
+
+
+def test_marks_of_the_target_mean_nothing_to_the_source():
+    """Cross-attention sees the whole source, whoever is marked on either side."""
+    model = specs.build(specs.seq2seq())
+    ids, source, mark = laws.random_ids(2, 6), laws.random_ids(2, 9, seed=5), torch.ones(2, 6, dtype=torch.bool)
+    with torch.no_grad():
+        plain = model(ph.Tokens(ids), ph.Tokens(source))
+        marked = model(ph.Tokens(ids, mark=mark), ph.Tokens(source, mark=torch.arange(9).repeat(2, 1) < 2))
+    laws.close(marked, plain)
+
+
 # ---------------------------------------------------------------- no mask where a flag will do
 
 
@@ -219,9 +246,9 @@ COMPILED = {
 }
 
 
-def compiled_equals_eager(spec, padded: bool = False, backend: str = "inductor") -> None:
+def compiled_equals_eager(spec, padded: bool = False, backend: str = "inductor", **more: torch.Tensor) -> None:
     model, length = specs.build(spec, torch.float32), 20
-    tokens = ph.Tokens(laws.random_ids(2, length))
+    tokens = ph.Tokens(laws.random_ids(2, length), **more)
     if padded:
         tokens = laws.pad([laws.random_ids(1, n, seed=n)[0] for n in (20, 11)], "left", length)
     source = laws.source_of(spec, 2)
@@ -253,6 +280,31 @@ def test_compiled_equals_eager_forward_and_backward(name):
 @pytest.mark.parametrize("name", ["llama", "experts", "t5"])
 def test_compiled_equals_eager_with_padding(name):
     compiled_equals_eager(COMPILED[name], padded=True)
+
+
+@pytest.mark.parametrize("pattern", [ph.Window(back=1), ph.Or(parts=(ph.Window(back=1), ph.Prefix()))])
+def test_one_graph_for_packed_rows(pattern):
+    """No spec is built or compared within it."""
+    segment = (torch.arange(20) >= torch.tensor([[3], [9]])).long()
+    compiled_equals_eager(specs.decoder(pattern=pattern, layers=1), backend="aot_eager", segment=segment)
+
+
+@pytest.mark.parametrize("name", ["longformer", "seeded blocks"])
+def test_one_graph_for_tokens_that_see_far(name):
+    """Marks are not counted within it, blocks are drawn within it."""
+    pattern, own = FAR[name]
+    mark = torch.arange(20) == torch.tensor([[0], [7]])
+    if not own:
+        pattern = ph.BlockSparse(block=2, random=1)
+    compiled_equals_eager(specs.encoder(pattern=pattern, layers=1, global_heads=own), backend="aot_eager", mark=mark)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAR)
+def test_compiled_equals_eager_for_tokens_that_see_far(name):
+    pattern, own = FAR[name]
+    mark = torch.arange(20) == torch.tensor([[0], [7]])
+    compiled_equals_eager(specs.encoder(pattern=pattern, layers=1, global_heads=own), mark=mark)
 
 
 def test_trap6_compiled_layers_decode_without_recompiling_at_every_step():

@@ -174,7 +174,7 @@ def _lose_memory_padding(original: Any) -> Any:
 
 
 def _ignore_documents(p: Any, q: At) -> Any:
-    return p
+    return p.alone
 
 
 def _forget_bin(self: Any, q: At) -> torch.Tensor:

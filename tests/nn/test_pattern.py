@@ -21,7 +21,7 @@ from polyhead.nn import (
 )
 from polyhead.nn.at import At
 from polyhead.nn.block_sparse import draw_blocks
-from polyhead.nn.pattern import allowed, causal_only, within_documents
+from polyhead.nn.pattern import allowed, causal_only, forms, within_documents
 
 from ..conformance.oracle import Row, sees
 from ..conformance.specs import draws
@@ -144,8 +144,8 @@ def test_what_a_cache_accepts():
 
 
 def test_documents_are_added_where_a_batch_has_segments():
-    assert within_documents(Causal(), At(torch.zeros(1, 2))) == Causal()
-    with_documents = within_documents(Causal(), At(torch.zeros(1, 2), torch.zeros(1, 2)))
+    assert within_documents(forms(Causal()), At(torch.zeros(1, 2))) == Causal()
+    with_documents = within_documents(forms(Causal()), At(torch.zeros(1, 2), torch.zeros(1, 2)))
     assert with_documents == And(parts=(Causal(), Document()))
 
 

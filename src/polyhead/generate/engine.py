@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, OutOfMemory, UserError
 from ..nn import Cache, LearnedSpec, ModelSpec, StackSpec, Tokens, Transformer
-from ..nn.pattern import causal_only
+from ..nn.pattern import blocked, causal_only
 
 
 class State:
@@ -112,7 +112,9 @@ def language_head(spec: ModelSpec) -> str:
         fault = f"a stack that reads {kinds[0]}, not text"
     else:
         ahead = [name for name, b in spec.decoder.blocks.items() if not causal_only(b.attention.pattern)]
-        fault = f"blocks that look ahead: {', '.join(ahead)}" if ahead else None
+        sparse = [name for name, b in spec.decoder.blocks.items() if blocked(b.attention.pattern) is not None]
+        fault = f"block_sparse attention, which cannot be cached: {', '.join(sparse)}" if sparse else None
+        fault = f"blocks that look ahead: {', '.join(ahead)}" if ahead else fault
     if fault is not None:
         raise ConfigError(
             "this model cannot generate text",

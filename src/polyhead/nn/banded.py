@@ -83,7 +83,7 @@ def keys_per_query(pattern: Pattern, q: At, count: bool = True) -> int | None:
     if sparse is not None:
         return width + (2 + sparse.random) * sparse.block
     hubs = [] if not count else [_real(flags, q) for flags in pattern.hubs(q) if flags is not None]
-    return width + max((some(flags).index.shape[1] for flags in hubs), default=0)
+    return width + max([0, *(some(flags).index.shape[1] for flags in hubs)])
 
 
 def _real(flags: Tensor, q: At) -> Tensor:

@@ -12,7 +12,8 @@ Contract of a choice; only `allows` has no default
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from collections.abc import Iterable
+from typing import Annotated, Literal, NamedTuple, Union
 
 import torch
 from pydantic import Field, model_validator
@@ -188,7 +189,7 @@ class And(PatternSpec):
         return _least(back), _least(ahead)
 
     def simplify(self, q: At, n: int | None) -> Pattern:
-        parts = tuple(dict.fromkeys(p.simplify(q, n) for p in self.parts))
+        parts = _distinct(p.simplify(q, n) for p in self.parts)
         parts = tuple(p for p in parts if not isinstance(p, Full))
         for part in parts:
             if _empty(part, q):
@@ -231,7 +232,7 @@ class Or(PatternSpec):
         return _most(back), _most(ahead)
 
     def simplify(self, q: At, n: int | None) -> Pattern:
-        parts = tuple(dict.fromkeys(p.simplify(q, n) for p in self.parts))
+        parts = _distinct(p.simplify(q, n) for p in self.parts)
         if any(isinstance(p, Full) for p in parts):
             return FULL
         parts = tuple(p for p in parts if not _empty(p, q)) or parts[:1]
@@ -246,6 +247,15 @@ class Or(PatternSpec):
     def near(self) -> Reach:
         back, ahead = zip(*(p.near() for p in self.parts), strict=True)
         return _most(back), _most(ahead)
+
+
+def _distinct(parts: Iterable[Pattern]) -> tuple[Pattern, ...]:
+    """Each once; a graph being compiled cannot compare specs, but the same object is the same there too."""
+    out: list[Pattern] = []
+    for p in parts:
+        if not any(p is other or not torch.compiler.is_compiling() and p == other for other in out):
+            out.append(p)
+    return tuple(out)
 
 
 def _keep(a: tuple[Pattern, ...], b: tuple[Pattern, ...]) -> bool:
@@ -271,11 +281,19 @@ def _either(tensors: list[Tensor | None]) -> Tensor | None:
 
 
 def _least(sides: tuple[int | None, ...]) -> int | None:
-    return min((s for s in sides if s is not None), default=None)
+    known = [s for s in sides if s is not None]
+    return min(known) if known else None
 
 
 def _most(sides: tuple[int | None, ...]) -> int | None:
-    return None if any(s is None for s in sides) else max(s for s in sides if s is not None)
+    return None if None in sides else max(sides)
+
+
+class Forms(NamedTuple):
+    """One pattern, twice."""
+
+    alone: Pattern
+    packed: Pattern
 
 
 def leaves(pattern: Pattern) -> list[Pattern]:
@@ -314,9 +332,14 @@ def allowed(pattern: Pattern, q: At, k: At) -> Tensor:
     return out
 
 
-def within_documents(pattern: Pattern, q: At) -> Pattern:
+def forms(pattern: Pattern) -> Forms:
+    """A pattern for rows of one document, and for packed rows; both are built once, outside of graphs."""
+    return Forms(pattern, And(parts=(pattern, Document())))
+
+
+def within_documents(pattern: Forms, q: At) -> Pattern:
     """A batch's segments are always respected."""
-    return pattern if q.segment is None else And(parts=(pattern, Document()))
+    return pattern.alone if q.segment is None else pattern.packed
 
 
 def causal_only(pattern: Pattern) -> bool:
@@ -338,3 +361,4 @@ Pattern = Annotated[
 ]  # fmt: skip
 And.model_rebuild()
 Or.model_rebuild()
+EVERYTHING = forms(FULL)

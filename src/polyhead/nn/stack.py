@@ -18,7 +18,7 @@ from .cache import Cache, Line, Store
 from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
-from .pattern import FULL, causal_only, within_documents
+from .pattern import EVERYTHING, Forms, blocked, causal_only, forms, within_documents
 from .position import Dynamic, LongRope, Position, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
@@ -108,6 +108,7 @@ class Stack(nn.Module):
         self.relative = nn.ModuleList(position.build(spec.width, heads, dim) for position, heads, dim in keys)
         self.position_of = {n: keys.index(position_key(b.attention, spec.width)) for n, b in spec.blocks.items()}
         self.final_norm = spec.final_norm.build(spec.width) if spec.final_norm else None
+        self.patterns = {name: forms(block.attention.pattern) for name, block in spec.blocks.items()}
         self.backend: Backend = "auto"
         self.checkpoint = False  # recompute each layer in the backward pass: less memory, a third more time
         self.last_why: dict[str, str] = {}
@@ -162,7 +163,7 @@ class Stack(nn.Module):
             position, table = self.relative[self.position_of[kind]], tables[self.position_of[kind]]
             plan = None if cache is None else plans[id(cache.lines[kind])]
             keys = at if plan is None else plan.keys
-            lowered = self._lower(block.attention, position, table, at, keys, plan, x.dtype)
+            lowered = self._lower(block.attention, self.patterns[kind], position, table, at, keys, plan, x.dtype)
             if not torch.compiler.is_compiling():  # a graph that writes a note is compiled twice
                 self.last_why[kind] = f"{lowered.path}: {lowered.why}"
             content, far = _content(position, table, at, keys), self._far(block.attention, position, at, length, x.dtype)
@@ -173,14 +174,14 @@ class Stack(nn.Module):
         return views, cross
 
     def _lower(
-        self, spec: AttentionSpec, position: Position, table: Any, q: At, k: At, plan: Any, dtype: torch.dtype
-    ) -> Lowered:
-        pattern = within_documents(spec.pattern, q)
+        self, spec: AttentionSpec, pattern: Forms, position: Position, table: Any, q: At, k: At, plan: Any,
+        dtype: torch.dtype,
+    ) -> Lowered:  # fmt: skip
         bias = _bias(position, table)
         fresh, packed = (True, False) if plan is None else (plan.fresh, plan.packed)
         heads = spec.heads
         return lower(
-            pattern, q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
+            within_documents(pattern, q), q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
             softcap=heads.softcap, content=position.relates, backend=self.backend, far=not spec.global_heads,
         )  # fmt: skip
 
@@ -195,7 +196,7 @@ class Stack(nn.Module):
         table = position.prepare(rows, length)
         backend = self.backend if self.backend in ("reference", "sdpa") else "auto"
         lowered = lower(
-            within_documents(FULL, at), rows, at, heads=spec.heads.heads, fresh=False, packed=False, dtype=dtype,
+            within_documents(EVERYTHING, at), rows, at, heads=spec.heads.heads, fresh=False, packed=False, dtype=dtype,
             bias=_bias(position, table), softcap=spec.heads.softcap, backend=backend,
         )  # fmt: skip
         return Far(who, lowered, _turn(position, table))
@@ -205,7 +206,7 @@ class Stack(nn.Module):
             raise ValueError("this decoder has cross-attention: expected a source or a memory, got none")
         q = q._replace(mark=None)
         heads, keys = spec.heads, memory_at._replace(mark=None)
-        pattern = within_documents(FULL, q) if keys.segment is not None else FULL
+        pattern = within_documents(EVERYTHING, q) if keys.segment is not None else EVERYTHING.alone
         backend = "auto" if self.backend == "banded" else self.backend
         return lower(
             pattern, q._replace(segment=q.segment if keys.segment is not None else None), keys, heads=heads.heads,
@@ -230,6 +231,8 @@ class Stack(nn.Module):
         for kind, block in self.spec.blocks.items():
             if not causal_only(block.attention.pattern):
                 raise ValueError(f"only causal attention can be cached: block {kind!r} looks ahead")
+            if blocked(block.attention.pattern) is not None:
+                raise ValueError(f"block_sparse needs whole rows and cannot be cached: block {kind!r} has it")
             back = block.attention.pattern.reach()[0]
             ring = back is not None and back + 1 + slack < length
             size = back + 1 + slack if ring else length
