@@ -80,6 +80,8 @@ TOTALS = {
     "whisper-tiny": 37_760_640,
     "whisper-small": 241_734_912,
     "whisper-large-v3": 1_543_490_560,
+    "led-base-16384": 161_894_745,
+    "led-large-16384": 459_851_865,
     "roberta-base": 124_645_632,
     "roberta-large": 355_359_744,
     "xlm-roberta-base": 278_043_648,

@@ -58,6 +58,7 @@ _FAMILIES = (
     "bart",
     "marian",
     "fsmt",
+    "led",
     "whisper",
     "transformer",
 )

@@ -130,7 +130,7 @@ def check_room(spec: ModelSpec, prompt: int, budget: int, source: int, extrapola
     parts += [("the prompt", spec.encoder, source, 1)] if spec.encoder is not None else []
     for what, stack, length, more in parts:
         table = _table(stack)
-        limit = spec.context if not extrapolate else table
+        limit = table if extrapolate or (table and stack is spec.encoder) else spec.context  # an encoder's table is its own
         if limit is None or length + more - 1 <= limit:
             continue
         room = limit + 1 - length

@@ -27,9 +27,10 @@ from ..checkpoint import (
 )
 from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
-from ..errors import CheckpointError
+from ..errors import CheckpointError, TokenizerError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
+from ..text.old import OLD_FILES
 
 SPEC, WEIGHTS, TOKENIZER, META = "spec.json", "model.safetensors", "tokenizer.json", "meta.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -115,7 +116,8 @@ def _read_huggingface(source: Source, device: torch.device | str, dtype: torch.d
     generation = source.folder.object(GENERATION)
     meta = _facts(net.spec, source.config, generation or {}) | meta
     meta["huggingface"] = {"config": source.config} | ({} if generation is None else {"generation": generation})
-    return Parts(net, _tokenizer(source), meta)
+    tokenizer = _tokenizer(source)
+    return Parts(net, tokenizer, {"wrap": True} | meta if tokenizer is not None else meta)
 
 
 def _facts(spec: ModelSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +140,16 @@ def _known(ids: Any, vocab: int, key: str) -> int | list[int] | None:
 
 
 def _tokenizer(source: Source) -> Tokenizer | None:
-    return Tokenizer.load(source.path) if source.folder.find(TOKENIZER) is not None else None
+    """The folder's tokenizer; None, with a warning, where old files are of a kind that is not read: ids still work."""
+    if source.folder.find(TOKENIZER) is not None:
+        return Tokenizer.load(source.path)
+    if not any(source.folder.find(name) is not None for name in OLD_FILES):
+        return None
+    try:
+        return Tokenizer.load(source.path)
+    except TokenizerError as error:
+        warnings.warn(f"{source.path}: the model is loaded without its tokenizer: {error.message}", stacklevel=5)
+        return None
 
 
 def read_architecture(folder: Path) -> ModelSpec:

@@ -45,6 +45,15 @@ class Reader:
             own = [tokenizer.bos, tokenizer.pad if spec.encoder is not None else None]
         self.start = self._special("start", meta.get("start"), *own, self.eos)
         self.bos = self._bos(meta)
+        self.wraps = meta.get("wrap") is True and tokenizer is not None  # a published model's own special tokens
+
+    def _framed(self, row: list[int]) -> list[int]:
+        """What was read from a text with what the tokenizer's file puts around one; a prompt stays open."""
+        if not self.wraps:
+            return row
+        framed = self.tokenizer.wrap(row)[0]
+        opened = self.spec.encoder is None and len(framed) > len(row) and framed[-1] in self.ends
+        return framed[:-1] if opened else framed
 
     def _bos(self, meta: dict[str, Any]) -> int | None:
         """The id before every prompt of a decoder, None if its training had none."""
@@ -74,7 +83,7 @@ class Reader:
             rows, texts = [self.check(row) for row in rows], [None] * len(rows)
         else:
             single, texts = _texts(prompt)
-            rows = [self.encode(text) for text in texts]
+            rows = [self._framed(self.encode(text)) for text in texts]
         if self.spec.encoder is None:
             return Prompts(single, [self._opened(row) for row in rows], None, texts)
         return Prompts(single, [[self._started()] for _ in rows], [self._closed(row) for row in rows], texts)
@@ -86,10 +95,11 @@ class Reader:
         if (text is None) == (ids is None):
             raise UserError("score needs a text", expected="text or ids", received="both" if ids else "neither")
         given = self.encode(text) if text is not None else self._flat(ids)
+        given = self._framed(given) if text is not None and self.spec.encoder is None else given
         if self.spec.encoder is not None:
             if source is None:
                 raise UserError("an encoder–decoder scores a target", expected="its source too", received="none")
-            memory = self.encode(source) if isinstance(source, str) else self._flat(source)
+            memory = self._framed(self.encode(source)) if isinstance(source, str) else self._flat(source)
             targets = self._closed(given)
             return [self._started(), *targets[:-1]], targets, self._closed(memory)
         if source is not None:
