@@ -116,7 +116,7 @@ def part_of(name: str) -> str:
     rules = (
         (r"embed\.", "embedding"),
         (r"relative\.", "positions"),
-        (r"layers\.\d+\.(attention|cross)\.heads\.", "attention"),
+        (r"layers\.\d+\.(attention|cross)\.(global_)?heads\.", "attention"),
         (r"layers\.\d+\.ffn\.", "feed_forward"),
         (r"layers\.\d+\.(join_|x0_mix|attention\.value_mix)|final_norm", "norms"),
     )
