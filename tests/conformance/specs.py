@@ -306,6 +306,7 @@ def _encoders() -> dict[str, ph.ModelSpec]:
     found |= {f"embedding-{name}": encoder(embedding=e) for name, e in EMBEDDINGS.items()}
     own = {"pattern": TWO_SIDED["globals"], "global_heads": True}
     found["global_heads"] = encoder(heads=HEADS["biased"], norm=NORMS["layer"], residual=RESIDUALS["post"], **own)
+    found["global_heads-sinks_capped"] = encoder(heads=HEADS["sinks_capped"], **own)
     found["global_heads-alibi"] = encoder(heads=HEADS["qk_norm"], relative=RELATIVE["alibi"], **own)
     found["albert"] = encoder(
         embedding=EMBEDDINGS["factor_sum"], sharing=ph.Groups(), absolute=ABSOLUTE["learned"], norm=NORMS["layer"],

@@ -282,21 +282,25 @@ def test_compiled_equals_eager_with_padding(name):
     compiled_equals_eager(COMPILED[name], padded=True)
 
 
-@pytest.mark.parametrize("pattern", [ph.Window(back=1), ph.Or(parts=(ph.Window(back=1), ph.Prefix()))])
-def test_one_graph_for_packed_rows(pattern):
+PACKED = {"window": ph.Window(back=1), "window or prefix": ph.Or(parts=(ph.Window(back=1), ph.Prefix()))}
+
+
+@pytest.mark.parametrize("name", ["window or prefix", pytest.param("window", marks=pytest.mark.slow)])
+def test_one_graph_for_packed_rows(name):
     """No spec is built or compared within it."""
     segment = (torch.arange(20) >= torch.tensor([[3], [9]])).long()
-    compiled_equals_eager(specs.decoder(pattern=pattern, layers=1), backend="aot_eager", segment=segment)
+    compiled_equals_eager(specs.decoder(pattern=PACKED[name], layers=1), backend="aot_eager", segment=segment)
 
 
-@pytest.mark.parametrize("name", ["longformer", "seeded blocks"])
-def test_one_graph_for_tokens_that_see_far(name):
-    """Marks are not counted within it, blocks are drawn within it."""
-    pattern, own = FAR[name]
-    mark = torch.arange(20) == torch.tensor([[0], [7]])
-    if not own:
-        pattern = ph.BlockSparse(block=2, random=1)
-    compiled_equals_eager(specs.encoder(pattern=pattern, layers=1, global_heads=own), backend="aot_eager", mark=mark)
+def test_one_graph_for_global_tokens():
+    """Marks are not counted within it."""
+    spec = specs.encoder(pattern=specs.TWO_SIDED["globals"], layers=1, global_heads=True)
+    compiled_equals_eager(spec, backend="aot_eager", mark=torch.arange(20) == torch.tensor([[0], [7]]))
+
+
+@pytest.mark.slow
+def test_one_graph_draws_random_blocks():
+    compiled_equals_eager(blocks(ph.BlockSparse(block=2, random=1)), backend="aot_eager")
 
 
 @pytest.mark.slow

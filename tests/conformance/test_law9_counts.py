@@ -17,7 +17,7 @@ def test_params_equal_the_built_module_in_all_and_by_part(spec):
 @pytest.mark.parametrize(
     "spec",
     specs.cases(
-        "relative-none pattern-causal heads content norm-layer residual experts plain_gelu gated_silu head- embedding seq2seq sharing"
+        "relative-none pattern-causal heads content norm-layer residual experts plain_gelu gated_silu head- embedding seq2seq sharing global"
     ),
 )
 def test_flops_equal_the_counter_on_the_reference_backend(spec):

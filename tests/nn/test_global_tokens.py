@@ -62,3 +62,23 @@ def test_without_marks_it_is_a_plain_window(longformers):
     expected = theirs(ids, attention_mask=real.long(), global_attention_mask=torch.zeros_like(ids)).last_hidden_state
     assert apart(ours_of(ours, ids, real, None), expected, real) < 2e-5
     assert torch.equal(ours_of(ours, ids, real, None), ours_of(ours, ids, real, torch.zeros_like(mark)))
+
+
+def test_what_global_heads_cannot_go_with_is_refused():
+    grouped, globals_ = ph.GroupedSpec(heads=4), attention(2).pattern
+    with pytest.raises(ValueError, match="expected a pattern with marked queries"):
+        ph.AttentionSpec(heads=grouped, pattern=ph.Window(back=2, ahead=2), global_heads=True)
+    latent = ph.LatentSpec(heads=2, kv_rank=4, nope=4, rope=2, value=4)
+    with pytest.raises(ValueError, match="global heads are grouped"):
+        ph.AttentionSpec(heads=latent, pattern=globals_, global_heads=True)
+    with pytest.raises(ValueError, match="one set of heads"):
+        ph.AttentionSpec(heads=grouped, pattern=globals_, position=ph.ShawSpec(distance=4), global_heads=True)
+    with pytest.raises(ValueError, match="no value residual"):
+        ph.BlockSpec(attention=attention(2), ffn=ph.PlainSpec(inner=8), residual=ph.ResidualSpec(values=True))
+    with pytest.raises(ValueError, match="sees the whole source"):
+        ph.BlockSpec(attention=attention(2), cross=attention(2), ffn=ph.PlainSpec(inner=8))
+
+
+def test_global_heads_are_projections_without_an_output():
+    names = {n for n, _ in attention(2).heads.build(32, output=False).named_parameters()}
+    assert names == {f"{p}.{kind}" for p in "qkv" for kind in ("weight", "bias")}

@@ -89,6 +89,10 @@ class AttentionSpec(Spec):
         output = linear_params(heads.heads * heads.dim(width), width, "o" in heads.bias)
         return 2 * heads.params(width) - output
 
+    def activations(self, width: int) -> int:
+        """Numbers per token that a training step keeps, global heads at work: they make keys and values of every token."""
+        return self.heads.activations(width) + (2 * self.heads.kv * self.heads.dim(width) if self.global_heads else 0)
+
     @property
     def biased(self) -> bool:
         return isinstance(self.position, AlibiSpec | BucketsSpec)

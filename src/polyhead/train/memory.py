@@ -41,7 +41,7 @@ def _activations(stack: StackSpec, tokens: int, wide: int, checkpointing: bool) 
     total = 0
     for layer in range(stack.layers):
         block = stack.blocks[stack.kind(layer)]
-        projected, ffn = block.attention.heads.activations(stack.width), block.ffn
+        projected, ffn = block.attention.activations(stack.width), block.ffn
         if isinstance(ffn, ExpertsSpec):
             hidden = 3 * ffn.inner * ffn.top_k + 3 * ffn.shared
         else:
