@@ -93,6 +93,12 @@ TOTALS = {
     "electra-base": 108_891_648,
     "t5-small": 60_506_624,
     "t5-base": 222_903_552,
+    "vit-base-16-224": 86_567_656,
+    "vit-large-16-224": 304_326_632,
+    "dinov2-small": 22_056_576,
+    "dinov2-base": 86_580_480,
+    "dinov2-large": 304_368_640,
+    "dinov2-giant": 1_136_480_768,
     "transformer-base": 63_045_632,
     "transformer-big": 214_171_648,
 }

@@ -80,7 +80,7 @@ def _as_stored(source: Source, reading: exchange.Reading, where: str) -> exchang
         own = _in_file(reading, f"heads.{name}.weight", source)
         if head.tied and own and not _equals_table(source, reading, own[0]):
             return exchange.read_config(source.config, where, untie=True)
-        if head.task == "pool" and not _in_file(reading, f"heads.{name}.dense.weight", source):
+        if head.task == "pool" and head.dense is not None and not _in_file(reading, f"heads.{name}.dense.weight", source):
             kept.remove(name)
     return reading if kept == list(spec.heads) else exchange.read_config(source.config, where, heads=kept)
 

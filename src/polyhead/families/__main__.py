@@ -18,7 +18,7 @@ def row(name: str) -> tuple[str, ...]:
     heads = f"{block.heads}" if block.kv == block.heads else f"{block.heads} / {block.kv}"
     layers = " + ".join(str(s.layers) for s in spec.stacks.values())
     sizes = (layers, f"{stack.width:,}", heads, f"{spec.context:,}", f"{spec.vocab:,}" if spec.vocab else "–")
-    training = (found["training"]["objective"], found["tokenizer"]["kind"])
+    training = (found["training"]["objective"], found["tokenizer"]["kind"]) if spec.vocab else ("–", "–")
     return f"`{name}`", "–".join(spec.stacks), f"{spec.params().total:,}", *sizes, *training
 
 

@@ -312,7 +312,7 @@ def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading
     rows = {row[1] for row in recipes()[name]["hf"]["config"] if len(row) > 1}
     own = "tied" not in rows and any(head.task == "lm" and not head.tied for head in spec.heads.values())  # the file will say it
     try:
-        reading = read_config(config, f"the {name} format", untie=own)
+        reading = read_config(config, f"the {name} format", untie=own, heads=[] if set(spec.heads) == set(STATES) else None)
     except ConfigError as error:
         raise ConfigError(f"the {name} format cannot hold this model: {error.message}", expected=error.expected, received=error.received) from None
     _compare(resolved(reading.spec), resolved(spec), name)
@@ -323,6 +323,9 @@ def _class_of(spec: ModelSpec, hf: Config, name: str) -> str:
     wanted = set() if set(spec.heads) == set(STATES) else set(spec.heads)
     for architecture, heads in hf["classes"].items():
         if set(heads) == wanted:
+            return architecture
+    for architecture, heads in hf["classes"].items():  # a base model whose pooler was left out
+        if not wanted and all(hf["heads"][head]["task"] == "pool" and "dense" in hf["heads"][head] for head in heads):
             return architecture
     raise ConfigError(
         f"the {name} format has no class with the heads {', '.join(spec.heads)}",
@@ -406,6 +409,8 @@ def unify(template: Any, actual: Any, bound: Values, defaults: Values, rows: set
     if _computed(template):  # checked by reading the result again
         if template[0] == "@times":
             bound.setdefault("@times", []).append((template, actual))
+        if template[0] == "@swiglu" and isinstance(actual, int):  # 3/2 of it is at most 10 more than the product
+            return unify(template[1], actual * 3 // 2, bound, defaults, rows)
         return unify(template[3], actual, bound, defaults, rows) if template[0] == "@differ" else 0
     if isinstance(template, dict):
         if not isinstance(actual, dict):

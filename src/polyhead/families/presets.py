@@ -60,6 +60,8 @@ _FAMILIES = (
     "fsmt",
     "led",
     "whisper",
+    "vit",
+    "dinov2",
     "transformer",
 )
 _MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
@@ -243,6 +245,7 @@ COMPUTE: dict[str, Callable[..., Any]] = {
     "@first": lambda first, cycle, n: [first, *(cycle[i % len(cycle)] for i in range(1, n))],
     "@differ": lambda x, y, then, otherwise: then if x != y else otherwise,
     "@swiglu": lambda x: (int(x * 2 / 3) + 7) // 8 * 8,  # two thirds, up to a multiple of 8 (DINOv2)
+    "@patches": lambda image, patch: (image // patch) ** 2 + 1,  # and a class token
 }
 
 
