@@ -24,6 +24,13 @@ def test_buckets_are_exact_near_by_and_logarithmic_far_away():
     assert torch.equal(DisentangledSpec(span=4).build(8, 1, 8).bucket(far), far)
 
 
+def test_the_largest_distance_falls_into_the_last_bucket_however_its_logarithm_rounds():
+    for span in (4, 8, 32, 256):
+        for distance in range(span // 2 + 2, 700, 9):
+            bucket = DisentangledSpec(span=span, distance=distance).build(8, 1, 8).bucket
+            assert bucket(torch.tensor([1 - distance, distance - 1])).tolist() == [1 - span, span - 1], (span, distance)
+
+
 def test_disentangled_scores_are_both_terms_through_the_layer_s_own_products():
     heads = shake(GroupedSpec(heads=2, bias="qk", scale=0.3).build(8))
     module = shake(DisentangledSpec(span=3, norm=LayerNormSpec()).build(8, 2, 4), seed=5)

@@ -137,6 +137,7 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
         found = next((config[k] for k in _spellings(key) if config.get(k) is not None), None)
         if name == "=":
             allowed = fill(rest[0], values)
+            found = rest[1] if found is None and len(rest) > 1 else found
             if found is not None and not any(_same(found, one) for one in allowed):
                 raise _refused(source, _spellings(key)[0], allowed, found)
         elif rest and isinstance(rest[0], dict):
@@ -581,7 +582,21 @@ def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> C
     return {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
 
 
+def _read_buckets(config: Config, values: Values, args: Config, source: str) -> int | None:
+    """DeBERTa's two numbers: buckets that grow up to a distance, or without them a row for each distance up to it."""
+    buckets, far = (_number(config.get(key), key, source) for key in ("position_buckets", "max_relative_positions"))
+    far = values["context"] if far is None or far < 1 else far
+    bucketed = buckets is not None and buckets > 0
+    return {"span": buckets if bucketed else far, "distance": far if bucketed else None}[args["give"]]
+
+
+def _write_buckets(bound: Values, defaults: Values, name: str, args: Config) -> Config:
+    span, distance = bound.get("span"), bound.get("distance")
+    return {"position_buckets": -1, "max_relative_positions": span} if distance is None else {"position_buckets": span, "max_relative_positions": distance}
+
+
 OPS: dict[str, Several] = {
+    "@buckets": Several(_read_buckets, _write_buckets),
     "@labels": Several(_read_labels, _write_labels),
     "@rope": Several(rope_read, rope_write),
     "@mscale": Several(mscale_read, mscale_write),

@@ -54,6 +54,7 @@ _FAMILIES = (
     "distilbert",
     "electra",
     "modernbert",
+    "deberta",
     "t5",
     "bart",
     "marian",

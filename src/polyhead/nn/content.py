@@ -8,7 +8,6 @@ The union of choices closes this file.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 import torch
@@ -63,6 +62,8 @@ class Disentangled(Position):
         self.spec = spec
         self.weight = nn.Parameter(torch.empty(2 * spec.span, width))
         self.norm = spec.norm.build(width) if spec.norm else None
+        # the logarithm of the largest distance, rounded to fp32 as that of each distance is: where they meet, they are equal
+        self.log_far = torch.tensor((spec.distance - 1) / (spec.span // 2), device="cpu").log().item() if spec.distance else 0.0
 
     def prepare(self, q: At, length: int) -> Tensor:
         """The table's rows (2·span, D), normed."""
@@ -73,7 +74,7 @@ class Disentangled(Position):
         if self.spec.distance is None:
             return far
         exact = self.spec.span // 2
-        ratio = torch.log(far.abs().clamp(min=exact) / exact) / math.log((self.spec.distance - 1) / exact)
+        ratio = torch.log(far.abs().clamp(min=exact) / exact) / self.log_far
         coarse = torch.ceil(ratio * (exact - 1)).long() + exact
         return torch.where(far.abs() <= exact, far, coarse * far.sign())
 
