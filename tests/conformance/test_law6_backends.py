@@ -29,8 +29,7 @@ def blocks(pattern, **choices):
 
 @pytest.mark.parametrize("name", specs.BLOCKS)
 def test_backends_agree_over_blocks(name):
-    for length in (9, 22):
-        laws.law_backends(blocks(specs.BLOCKS[name]), length, ("left", "restarting"), flex=("left",))
+    laws.law_backends(blocks(specs.BLOCKS[name]), 22, ("left", "restarting"), flex=("left",))
 
 
 def test_backends_agree_over_blocks_with_a_bias():
@@ -86,7 +85,7 @@ def test_sdpa_refuses_a_soft_cap_and_flex_a_backward_and_dropout():
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference", "banded", "flex"])
-@pytest.mark.parametrize("pattern", [ph.Causal(), ph.Window(back=2)])
+@pytest.mark.parametrize("pattern", [ph.Window(back=2)])
 def test_packed_pairs_read_their_own_source(pattern, backend):
     """Documents of a packed target see the documents of a packed source with their number: each as if it were alone."""
     model = specs.build(specs.seq2seq(pattern=pattern)).use(backend)
