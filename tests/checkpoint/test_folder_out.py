@@ -163,7 +163,6 @@ def test_places_where_no_model_belongs(tmp_path: Path) -> None:
         ({"tensors": iter([("x", torch.ones(1)), ("x", torch.ones(2))])}, "twice"),
         ({"tensors": {"x": later(lambda t: t if t.is_meta else t[:1], torch.ones(2))}}, "announced"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_stored_leaves_no_trace(tmp_path: Path, changes: dict, word: str) -> None:
     given = {"config": CONFIG, "tensors": tensors(), **changes}

@@ -26,7 +26,7 @@ def rotary(dim=8, **fields):
 PAPER = [(0.8415, 0.5403, 0.0100, 1.0000), (0.9093, -0.4161, 0.0200, 0.9998), (0.1411, -0.9900, 0.0300, 0.9996)]
 
 
-@pytest.mark.parametrize("pos, values", enumerate(PAPER, 1))
+@pytest.mark.parametrize("pos, values", list(enumerate(PAPER, 1)))
 def test_sinusoids_have_the_paper_s_values(pos, values):
     table = SinusoidalSpec().build(4, 1).table(torch.tensor([[pos]]), 4)[0, 0]
     same(table, torch.tensor(values), 5e-5)
