@@ -27,7 +27,7 @@ def test_a_family_holds_literals_and_nothing_else(name: str) -> None:
         assert isinstance(statement, ast.Assign), ast.unparse(statement)[:60]
         ast.literal_eval(statement.value)
         names += [target.id for target in statement.targets]
-    assert {"RECIPES", "PRESETS"} <= set(names) <= {"RECIPES", "PRESETS"}
+    assert {"RECIPES", "PRESETS"} <= set(names) <= {"RECIPES", "PRESETS", "PAIRS"}
 
 
 def test_what_is_unpublished_is_said_with_something_to_take_instead() -> None:
@@ -72,7 +72,7 @@ def test_every_value_is_asked_for_and_every_reference_has_one(name: str) -> None
 @pytest.mark.parametrize("name", [name for name, recipe in families.recipes().items() if "hf" in recipe])
 def test_a_recipe_for_huggingface_is_whole(name: str) -> None:
     hf = families.recipes()[name]["hf"]
-    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "class_prefix", "inside", "pad"}
+    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "class_prefix", "inside", "outside", "pad"}
     assert {"types", "classes", "heads", "config", "weights"} <= set(hf)
     used = {head for heads in hf["classes"].values() for head in heads}
     assert used <= set(hf["heads"]), "a class with an unknown head"

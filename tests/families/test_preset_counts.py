@@ -104,6 +104,10 @@ TOTALS = {
     "dinov2-base": 86_580_480,
     "dinov2-large": 304_368_640,
     "dinov2-giant": 1_136_480_768,
+    "clip-vit-base-32-image": 87_849_216,
+    "clip-vit-base-32-text": 63_428_096,
+    "clip-vit-large-14-image": 303_966_208,
+    "clip-vit-large-14-text": 123_650_304,
     "transformer-base": 63_045_632,
     "transformer-big": 214_171_648,
 }

@@ -16,7 +16,8 @@ Feed = Literal["tokens", "choices", "cross", "seq2seq", "mirror", "speech", "pix
 class Case:
     """feed: the kind of input. side: where the padded row has its padding; "inside" puts some in the middle too.
     marks: two global tokens per row. size: of the pictures fed, if not the config's. own: fields of the batch that the
-    row must hold, e.g. an end-of-text token. fast: False moves it out of the quick part of the suite."""
+    row must hold, e.g. an end-of-text token. prefix: of the names in a file, which transformers 4 needs and 5 no longer
+    writes. fast: False moves it out of the quick part of the suite."""
 
     name: str
     family: str
@@ -29,6 +30,7 @@ class Case:
     marks: bool = False
     size: tuple[int, int] | None = None
     end: int | None = None
+    prefix: str = ""
     attention: Literal["eager", "sdpa"] = "eager"
     fast: bool = True
 
@@ -290,6 +292,10 @@ PICTURES = [
     Case("clip_vision", "clip_vision_model", "CLIPVisionModelWithProjection", _CLIP_VISION, {"embed": "image_embeds"}, "pixels"),
     Case("clip_vision_gelu", "clip_vision_model", "CLIPVisionModelWithProjection", {**_CLIP_VISION, "hidden_act": "gelu", "num_channels": 1},
          {"embed": "image_embeds"}, "pixels", fast=False),
+    Case("clip_text_base", "clip_text_model", "CLIPTextModel", _CLIP_TEXT, POOL, end=97, prefix="text_model."),
+    Case("clip_vision_base", "clip_vision_model", "CLIPVisionModel", _CLIP_VISION, POOL, "pixels", prefix="vision_model."),
+    Case("clip_classify", "clip_classifier", "CLIPForImageClassification", {"text_config": _CLIP_TEXT, "vision_config": _CLIP_VISION, "num_labels": 5}, IMAGE, "pixels"),
+    Case("dinov2_bare", "dinov2", "Dinov2Model", {**_DINO, "use_swiglu_ffn": True, "layerscale_value": 0.1}, NONE, "pixels", fast=False),
     Case("clip_pair", "clip", "CLIPModel", {"text_config": _CLIP_TEXT, "vision_config": _CLIP_VISION, "projection_dim": 20},
          {"pair": "logits_per_text"}, "pair", end=97),
     Case("clip_pair_gelu", "clip", "CLIPModel", {"text_config": {**_CLIP_TEXT, "hidden_act": "gelu", "eos_token_id": 2},

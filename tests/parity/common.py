@@ -116,14 +116,14 @@ def ask(net: Transformer, case: Case, batch: Batch, given: Input | None = None) 
     for hook in hooks:
         hook.remove()
     states[-1] = x
-    heads = {task: _head(net, task, x, given.tokens) for task in case.answers}
+    heads = {task: _head(net, task, x, given) for task in case.answers}
     return Answer(heads, states)
 
 
-def _head(net: Transformer, task: str, x: Tensor, tokens: Tokens) -> Tensor:
+def _head(net: Transformer, task: str, x: Tensor, given: Input) -> Tensor:
     named = [name for name, head in net.spec.heads.items() if task in (name, head.task)]
     assert len(named) == 1, f"one {task} head expected, got {dict(net.spec.heads)}"
-    return net.logits(x, named[0], None if tokens.ids is None else At.of(tokens))
+    return net.logits(x, named[0], At.of(given.tokens, x.shape[1]), given.source or given.tokens)
 
 
 def _ask_pair(net: Any, batch: Batch) -> Answer:

@@ -191,6 +191,7 @@ def _speech(case: Case, config: Any, draw: torch.Generator) -> Batch:
 
 
 def _pixels(case: Case, config: Any, draw: torch.Generator) -> Batch:
+    config = getattr(config, "vision_config", config)
     height, width = case.size or (config.image_size, config.image_size)
     return {"pixel_values": torch.randn(ROWS, config.num_channels, height, width, generator=draw)}
 

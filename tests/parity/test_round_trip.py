@@ -41,6 +41,7 @@ def test_weights_and_logits_survive_export(case: Case, made: Make, opened: Open,
     asked, model, out = made(case), opened(case), tmp_path / "out"
     model.save(out, to="hf")
     before, after = load_file(asked.folder / WEIGHTS), load_file(out / WEIGHTS)
+    before = {case.prefix + name: tensor for name, tensor in before.items()}
     assert before.keys() == after.keys()
     for name, tensor in before.items():
         assert tensor.dtype == after[name].dtype and torch.equal(tensor, after[name]), name

@@ -5,6 +5,7 @@ A recipe's `hf` section is data:
     classes   architecture → the heads it has, first = default          heads    name → head, as the spec writes it
     config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
     class_prefix   a class whose base has another name than the first of the prefixes
+    inside    the key under which a composed model's config has the part that is read; its keys "outside" stand beside it
     pad       the class's own padding id: null is written where a smaller vocabulary lacks it
 
 Config rows, read top to bottom:
@@ -75,10 +76,24 @@ def _inner(config: Config) -> Config:
     """The part of a composed model's config that a recipe reads ("inside": the text of a model that sees), under its own type."""
     for recipe in recipes().values():
         hf = recipe.get("hf", {})
-        part = config.get(hf.get("inside"))
-        if config.get("model_type") in hf.get("types", ()) and isinstance(part, dict):
-            return {**part, "model_type": config["model_type"]}
+        if "inside" not in hf or config.get("model_type") not in hf["types"] or not _fits(config, hf):
+            continue
+        part = part_of(config, hf["inside"])
+        if part is not None:
+            outside = {key: config[key] for key in hf.get("outside", ()) if key in config}
+            kept = {key: config[key] for key in ("architectures",) if "outside" in hf and key in config}
+            return {**part, **outside, **kept, "model_type": config["model_type"]}
     return config
+
+
+def part_of(config: Config, key: str) -> Config | None:
+    """A part of a composed config. Old files repeat one under "…_dict", which then counts."""
+    found = next((config[k] for k in (f"{key}_dict", key) if config.get(k) is not None), None)
+    return found if isinstance(found, dict) else None
+
+
+def _fits(config: Config, hf: Config) -> bool:
+    return all(config.get(key) in allowed for key, allowed in hf.get("when", {}).items())
 
 
 def find_recipe(config: Config, source: str = "config.json") -> str:
@@ -90,8 +105,7 @@ def find_recipe(config: Config, source: str = "config.json") -> str:
         raise ConfigError(f"{source}: model_type is not a text", expected=expected, received=_shown(kind), change="is this a model's folder?")
     fits = [n for n, r in recipes().items() if "hf" in r and kind in r["hf"]["types"]]
     for name in fits:
-        when = recipes()[name]["hf"].get("when", {})
-        if all(config.get(key) in allowed for key, allowed in when.items()):
+        if _fits(config, recipes()[name]["hf"]):
             return name
     if fits:
         told = {key: config.get(key) for name in fits for key in recipes()[name]["hf"].get("when", {})}
@@ -296,7 +310,10 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
     for key, value, *rest in sorted(hf["config"], key=lambda row: not _is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
-    config = {**_spelled_old(source or {}), **config, "model_type": hf["types"][0], "architectures": [architecture]}
+    before = _spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
+    config = {**before, **config, "model_type": hf["types"][0], "architectures": [architecture]}
+    if "outside" in hf:
+        return _proved(_composed(config, before, hf, source or {}), spec, name)
     if source is not None and source.get("model_type") in hf["types"]:
         config["model_type"] = source["model_type"]
     if hf.get("pad", 0) >= (spec.vocab or 1):
@@ -306,6 +323,13 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
         with suppress(ConfigError):
             return _proved(config | kept, spec, name)
     return _proved(config, spec, name)
+
+
+def _composed(config: Config, before: Config, hf: Config, source: Config) -> Config:
+    """A part's config, which was `before`, where it stands in the whole."""
+    outer = {key: config[key] for key in (*hf["outside"], "model_type", "architectures") if key in config}
+    inner = {key: value for key, value in config.items() if key not in outer} | {k: before[k] for k in ("model_type",) if k in before}
+    return {**_spelled_old(source), **outer, hf["inside"]: inner, f"{hf['inside']}_dict": None}
 
 
 def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading]:
@@ -563,6 +587,7 @@ NUMBERS: dict[str, Number] = {
     "@less_one": Number(lambda n: None if n is None else n - 1, lambda n: None if n is None else n + 1),
     "@less_two": Number(lambda n: None if n is None else n - 2, lambda n: None if n is None else n + 2),
     "@half": Number(lambda n: None if n is None else n // 2, lambda n: None if n is None else 2 * n),
+    "@unless_2": Number(lambda n: None if n == 2 else n, lambda n: 2 if n is None else n),
     "@rsqrt": Number(lambda n: None if n is None else n**-0.5, lambda x: None if x is None else _whole(x**-2)),
     # a causal window that counts the token itself; null = no window
     "@window": Number(lambda n: {"kind": "causal"} if n is None else {"kind": "window", "back": n - 1}, _window_back),

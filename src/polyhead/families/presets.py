@@ -63,6 +63,7 @@ _FAMILIES = (
     "whisper",
     "vit",
     "dinov2",
+    "clip",
     "transformer",
 )
 _MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
