@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from polyhead import nn as ph
-from polyhead.nn.position import Dynamic, LongRope
+from polyhead.nn.rotary import Dynamic, LongRope
 
 from . import specs
 from .oracle import Row

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from polyhead import nn as ph
-from polyhead.nn.position import Dynamic, Linear, Llama3, LongRope, Yarn
+from polyhead.nn.rotary import Dynamic, Linear, Llama3, LongRope, Yarn
 
 WIDTH, VOCAB, CONTEXT = 16, 23, 64
 

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from polyhead import nn as ph
 from polyhead.nn.at import At
-from polyhead.nn.position import Dynamic, LongRope
+from polyhead.nn.rotary import Dynamic, LongRope
 
 from ..conformance import laws, specs
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from polyhead.nn import AlibiSpec, BucketsSpec, LearnedSpec, RotarySpec, SinusoidalSpec
 from polyhead.nn.at import At
-from polyhead.nn.position import Dynamic, Linear, Llama3, LongRope, Yarn, alibi_slopes, rotary_frequencies
+from polyhead.nn.position import alibi_slopes
+from polyhead.nn.rotary import Dynamic, Linear, Llama3, LongRope, Yarn, rotary_frequencies
 
 from ..conformance import oracle
 from ..conformance.specs import draws

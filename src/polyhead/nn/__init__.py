@@ -33,8 +33,9 @@ from .pattern import (
     Strided,
     Window,
 )
-from .position import AlibiSpec, BucketsSpec, LearnedSpec, NoPosition, RotarySpec, SinusoidalSpec
+from .position import AlibiSpec, BucketsSpec, LearnedSpec, NoPosition, SinusoidalSpec
 from .residual import DeepNorm, LayerScale, NoGain, ResidualSpec, ReZero
+from .rotary import RotarySpec
 from .sharing import Cycle, Groups, NoSharing
 from .spec import Counts, Spec
 from .stack import StackSpec

@@ -17,7 +17,8 @@ from .content import DisentangledSpec, Relative, ShawSpec
 from .heads import Entry, GroupedSpec, Turn
 from .latent import Heads
 from .pattern import Full, Marked, Pattern, leaves
-from .position import AlibiSpec, BucketsSpec, NoPosition, RotarySpec
+from .position import AlibiSpec, BucketsSpec, NoPosition
+from .rotary import RotarySpec
 from .spec import Spec, linear_params
 
 Content = Callable[[Tensor, Tensor, nn.Module], Tensor]

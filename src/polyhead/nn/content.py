@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from .at import At
 from .norm import Norm
-from .position import AlibiSpec, BucketsSpec, NoPosition, Position, RotarySpec
+from .position import AlibiSpec, BucketsSpec, NoPosition, Position
+from .rotary import RotarySpec
 from .spec import Spec
 
 

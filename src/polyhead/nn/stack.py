@@ -19,7 +19,8 @@ from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
 from .pattern import EVERYTHING, Forms, blocked, causal_only, forms, within_documents
-from .position import Dynamic, LongRope, Position, RotarySpec
+from .position import Position
+from .rotary import Dynamic, LongRope, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
 from .tokens import Tokens
