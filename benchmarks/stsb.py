@@ -18,24 +18,6 @@ import torch
 from torch import Tensor
 
 import polyhead as ph
-from polyhead.nn import Tokens
-
-
-@torch.no_grad()
-def embed(model: ph.Model, sentences: list[str], batch: int = 32) -> Tensor:
-    """(n, D): the model's first head over each sentence, [CLS] and [SEP] around it; like lengths share a batch."""
-    tokenizer, room = model.tokenizer, model.spec.context - 2
-    rows = [[tokenizer.cls, *tokenizer.encode(s)[:room], tokenizer.sep] for s in sentences]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    parts = []
-    for start in range(0, len(order), batch):
-        some = [torch.tensor(rows[i]) for i in order[start : start + batch]]
-        ids = torch.nn.utils.rnn.pad_sequence(some, batch_first=True, padding_value=tokenizer.pad)
-        lengths = torch.tensor([len(row) for row in some]).unsqueeze(1)
-        columns = torch.arange(ids.shape[1]).expand_as(ids)
-        parts.append(model.net(Tokens(ids, columns.masked_fill(columns >= lengths, -1), padded=True)))
-    found = torch.cat(parts)
-    return found[torch.tensor(order).argsort()]
 
 
 def ranks(x: Tensor) -> Tensor:
@@ -59,7 +41,7 @@ def main() -> None:
     with opener(asked.pairs, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     started = time.perf_counter()
-    a, b = (torch.nn.functional.normalize(embed(model, [row[side] for row in rows])) for side in ("sentence1", "sentence2"))
+    a, b = (torch.nn.functional.normalize(model.embed([row[side] for row in rows])) for side in ("sentence1", "sentence2"))
     scores = torch.tensor([float(row["score"]) for row in rows])
     print(json.dumps({"pairs": len(rows), "spearman": round(spearman((a * b).sum(1), scores), 4),
                       "seconds": round(time.perf_counter() - started, 1)}))  # fmt: skip

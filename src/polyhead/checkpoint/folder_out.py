@@ -42,7 +42,7 @@ _SLACK = 1_000_000  # bytes for headers and JSON
 _ABANDONED_AFTER = 3600.0  # seconds
 _STAGE, _SPOOL = f"{TEMPORARY}hf", f"{TEMPORARY}spool"
 # What describes or holds the old model, and would be wrong beside the new one.
-_STALE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|(generation_)?config\.json|(spec|meta)\.json")
+_STALE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|(generation_)?config\.json|(spec|meta|modules)\.json|sentence_bert_config\.json|config_sentence_transformers\.json")
 _RUN = ("checkpoints", "metrics.jsonl")
 _HARMLESS = re.compile(
     rf"\..*|{_STALE.pattern}|(README|LICENSE|NOTICE).*|(tokenizer|vocab|merges|special_tokens|added_tokens|chat_template"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +21,65 @@ from ..nn import HeadSpec, ModelSpec, Transformer
 from .folder import Folder
 from .layout import Later
 from .renaming import assemble, disassemble, expand, find_prefix, spelled
-from .source import CONFIG, Source, open_source
+from .sentences import HEAD, Sentences, read_sentences, transformer_folder
+from .source import CONFIG, Lazy, Source, open_source
 
 SIZES = ("vocab_size", "hidden_size", "n_embd", "d_model", "dim", "num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "intermediate_size")
 
 
 def read_network(
-    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, heads: Mapping[str, HeadSpec] | None = None
-) -> tuple[Transformer, exchange.Reading]:
-    """The network of an opened folder, in evaluation mode, and how its config was read.
+    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, modules: Path | None = None
+) -> tuple[Transformer, exchange.Reading, Sentences | None]:
+    """The network of an opened folder, in evaluation mode, how its config was read, and what else its modules say.
 
-    dtype None: the one most weights have. heads: in place of those its class names (sentence embeddings). On the CPU
+    dtype None: the one most weights have. modules: where modules.json may lie, whose head becomes the first. On the CPU
     and in the stored dtype the weights stay mapped from the file: nothing is read until it is touched, and writing to
     them, as training does, never reaches the file. Raises ConfigError, CheckpointError.
     """
     where = f"{source.path / 'config.json'}"
     reading = exchange.read_config(source.config, where)
     reading = _as_stored(source, reading, where)
-    if heads is not None:
-        reading = reading._replace(spec=reading.spec.model_copy(update={"heads": dict(heads)}))
+    sentences = None if modules is None else read_sentences(modules, reading.spec.top.width)
+    if sentences is not None:
+        reading = reading._replace(spec=_with_head(reading.spec, sentences))
     _check_size(reading.spec, source, where)
     with torch.device("meta"):
         net = reading.spec.build(seed=None)
     rows, drop = _tables(reading)
-    names = list(source.tensors)
+    tensors: dict[str, Lazy] = dict(source.tensors)
+    names = list(tensors)
     places = shared_once(net)
     steps = expand(rows, reading.spec, places, find_prefix(recipes()[reading.recipe]["hf"].get("prefixes", []), rows, names))
+    if sentences is not None and sentences.dense is not None:
+        steps += expand([["Dense/linear.*", f"heads.{HEAD}.dense.*"]], reading.spec, places, "")
+        tensors |= {f"Dense/{name}": lazy for name, lazy in sentences.dense.items()}
     ignored = [*drop, *_redundant(reading, source)]
     dtype = dtype or _main_dtype(source)
-    found = assemble(steps, places, reading.spec, names, lambda n: source.tensors[n].get(), ignored, str(source.path))
+    found = assemble(steps, places, reading.spec, list(tensors), lambda n: tensors[n].get(), ignored, str(source.path))
     _assign(net, found, device, dtype)
-    return net.eval(), reading
+    return net.eval(), reading, sentences
 
 
 def read_architecture(path: str | Path) -> ModelSpec:
     """The architecture that a folder's config.json describes. Weights are not needed; where there are some in safetensors,
     their names decide what a config leaves open. Raises ConfigError, CheckpointError."""
-    folder, where = Folder(path), f"{Path(path) / CONFIG}"
+    inner = transformer_folder(Path(path))
+    folder, where = Folder(inner), f"{inner / CONFIG}"
     if any(name.endswith(".safetensors") for name in folder.names()):
-        source = open_source(path)
-        return _as_stored(source, exchange.read_config(source.config, where), where).spec
-    config = folder.object(CONFIG)
-    if config is None:
-        raise CheckpointError(f"{path} holds no {CONFIG}", expected=f"a model's folder with {CONFIG}", change="name the folder that holds it")
-    return exchange.read_config(config, where).spec
+        source = open_source(inner)
+        spec = _as_stored(source, exchange.read_config(source.config, where), where).spec
+    else:
+        config = folder.object(CONFIG)
+        if config is None:
+            raise CheckpointError(f"{path} holds no {CONFIG}", expected=f"a model's folder with {CONFIG}", change="name the folder that holds it")
+        spec = exchange.read_config(config, where).spec
+    sentences = read_sentences(Path(path), spec.top.width, weights=False)
+    return spec if sentences is None else _with_head(spec, sentences)
+
+
+def _with_head(spec: ModelSpec, sentences: Sentences) -> ModelSpec:
+    kept = {name: head for name, head in spec.heads.items() if name not in exchange.STATES}
+    return spec.model_copy(update={"heads": {HEAD: sentences.head} | kept})
 
 
 def _tables(reading: exchange.Reading) -> tuple[list[Any], list[str]]:
@@ -154,25 +169,29 @@ def _assign(net: Transformer, found: Iterator[tuple[str, Tensor]], device: torch
 # ---------------------------------------------------------------- out
 
 
-def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Tensor | Later]]:
+def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None, leave: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor | Later]]:
     """(config.json, their names with tensors) of a network its family can express: what write_hf takes.
 
     source_config: the config it was read from, whose other keys are kept. Tensors that differ from ours are made when
-    they are written, one at a time. ConfigError
-    names the option that the format cannot hold.
+    they are written, one at a time. leave: a head that is written elsewhere. ConfigError names the option that the format
+    cannot hold.
     """
-    config, reading = exchange.write_config(net.spec, source_config)
+    spec = net.spec
+    if leave is not None:
+        states = {name: HeadSpec.model_validate(head) for name, head in exchange.STATES.items()}
+        spec = spec.model_copy(update={"heads": {name: head for name, head in spec.heads.items() if name != leave} or states})
+    config, reading = exchange.write_config(spec, source_config)
     hf = recipes()[reading.recipe]["hf"]
     bare = not hf["classes"][reading.architecture] or "bare" in hf and reading.architecture in hf["bare"]
     own = hf.get("class_prefix", {}).get(reading.architecture)
     prefix = "" if bare else own or next(iter(hf.get("prefixes", [])), "")
-    ours = shared_once(net)
+    ours = {name: tensor for name, tensor in shared_once(net).items() if not name.startswith(f"heads.{leave}.")}
     dtypes = Counter(t.dtype for t in ours.values() if t.is_floating_point())
     config["torch_dtype"] = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
-    steps = expand(hf["weights"], net.spec, ours, prefix)
-    tensors = disassemble(steps, ours, net.spec)
+    steps = expand(hf["weights"], spec, ours, prefix)
+    tensors = disassemble(steps, ours, spec)
     if config.get("tie_word_embeddings") is False:  # a tie that the config cannot tell is written out
-        tied = {f"heads.{name}.weight" for name, head in net.spec.heads.items() if head.tied}
+        tied = {f"heads.{name}.weight" for name, head in spec.heads.items() if head.tied}
         tensors |= {t.replace("~", prefix): net.table.detach() for t, mine, _ in spelled(hf["weights"]) if set(mine) & tied}
     return config, tensors
 

@@ -27,6 +27,7 @@ from ..checkpoint import (
 )
 from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
+from ..checkpoint.sentences import HEAD, MODULES, dense_tensors, sentence_files, split_head, transformer_folder
 from ..errors import CheckpointError, TokenizerError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
@@ -59,13 +60,22 @@ def write_huggingface(folder: Path, net: Transformer, tokenizer: Tokenizer | Non
     """Write a folder that transformers opens: config.json, weights under its family's names, generation_config.json,
     the tokenizer's files, and meta.json, which only polyhead reads. Raises ConfigError naming what the family's format
     cannot express, CheckpointError, DiskError."""
-    kept = meta.get("huggingface", {})
-    config, tensors = as_huggingface(net, kept.get("config"))
+    kept, embeds = meta.get("huggingface", {}), split_head(net.spec)
+    config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
     config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
     generation = kept.get("generation")
     extra = {META: {**{k: v for k, v in meta.items() if k != "huggingface"}, "format": META_VERSION}}
     extra |= {} if generation is None else {GENERATION: generation}
-    write_hf(folder, config, tensors, extra_json=extra, also=None if tokenizer is None else lambda stage: tokenizer.save(stage))
+    facts = meta.get("sentences", {})
+    extra |= {} if embeds is None else sentence_files(net.spec, facts)
+
+    def also(stage: Path) -> None:
+        if tokenizer is not None:
+            tokenizer.save(stage, max_length=facts.get("max_length") if embeds is not None else None)
+        if embeds is not None and embeds.dense:
+            write_tensors(stage / "2_Dense" / WEIGHTS, dense_tensors(weights(net)))
+
+    write_hf(folder, config, tensors, extra_json=extra, also=also)
 
 
 def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, int]:
@@ -95,8 +105,8 @@ def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.d
 
     Raises CheckpointError for what is missing, damaged, foreign or newer; warns of damaged checkpoints passed over.
     """
-    if not (folder / SPEC).exists() and (folder / CONFIG).exists():
-        return _read_huggingface(open_source(folder), device, dtype)
+    if not (folder / SPEC).exists() and any((folder / name).exists() for name in (CONFIG, MODULES)):
+        return _read_huggingface(folder, device, dtype)
     _check_kind(folder)
     spec = read_spec(folder / SPEC)
     meta = read_json(folder / META) if (folder / META).exists() else {}
@@ -109,13 +119,16 @@ def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.d
     return Parts(net, tokenizer, meta)
 
 
-def _read_huggingface(source: Source, device: torch.device | str, dtype: torch.dtype | None) -> Parts:
-    net, _ = read_network(source, device, dtype)
+def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None) -> Parts:
+    source = open_source(transformer_folder(folder))
+    net, _, sentences = read_network(source, device, dtype, folder)
     meta = source.folder.object(META) or {}
     _refuse_newer(source.path / META, meta.get("format"), META_VERSION)
     generation = source.folder.object(GENERATION)
     meta = _facts(net.spec, source.config, generation or {}) | meta
     meta["huggingface"] = {"config": source.config} | ({} if generation is None else {"generation": generation})
+    if sentences is not None:
+        meta["sentences"] = sentences.facts
     tokenizer = _tokenizer(source)
     return Parts(net, tokenizer, {"wrap": True} | meta if tokenizer is not None else meta)
 

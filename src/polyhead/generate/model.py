@@ -18,6 +18,7 @@ from ..errors import ConfigError, UserError
 from ..nn import ModelSpec, Transformer
 from ..text import Tokenizer
 from .beam import Beam, beam_search
+from .embed import embed
 from .engine import Engine, batch, check_room, evaluating
 from .folder import read_folder, write_folder, write_huggingface
 from .pack import prepare, stamp, worth_packing
@@ -264,6 +265,16 @@ class Model:
                 found.append(F.cross_entropy(logits, wanted, reduction="none").cpu())
                 done = end
         return torch.cat(found)
+
+    def embed(self, texts: str | Sequence[str], *, prompt: str | None = None, batch: int = 32) -> Tensor:
+        """(n, D) fp32 on the CPU, a vector for each text; (D,) for a text alone.
+
+        A model with a head that pools (task embed), as sentence-transformers folders have. Each text stands between the
+        tokenizer's special tokens; one beyond the model's own limit is cut, with a warning. prompt: the name of one of the
+        model's prompts, which goes before every text; None: its usual one, if it has one. batch: texts at a time; it does not
+        change the result beyond rounding. Raises UserError.
+        """
+        return embed(self.net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
 
     def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
         """Write a folder that `load` reads, each file atomically.
