@@ -49,8 +49,6 @@ def turn(folder: Path) -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every N-th slow test, from the K-th on, so that each group of cases sends some; first, for some take minutes."""
-    if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
-        raise pytest.UsageError(f"a test's name holds an address, so that xdist's workers disagree; give it an id: {unstable[0]}")
     if config.option.slow == "all":
         return
     share, shares = map(int, config.option.slow.split("/"))
@@ -59,6 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     fast = [item for item in items if not item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=[item for item in slow if item not in chosen])
     items[:] = chosen + fast
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """xdist's workers must agree on every name; an object's address differs from process to process."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"a test's name holds an address, give it an id: {item.nodeid}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
