@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import polyhead.families as families
+from polyhead.families.own import check_hf
 from polyhead.families.unpublished import UNPUBLISHED
 
 FOLDER = Path(families.__file__).parent
-LOGIC = {"__init__", "__main__", "document", "exchange", "layouts", "presets", "problems", "scalings", "unpublished"}
+LOGIC = {"__init__", "__main__", "document", "exchange", "layouts", "own", "presets", "problems", "scalings", "unpublished"}
 DATA = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LOGIC)
 
 
@@ -71,11 +72,7 @@ def test_every_value_is_asked_for_and_every_reference_has_one(name: str) -> None
 
 @pytest.mark.parametrize("name", [name for name, recipe in families.recipes().items() if "hf" in recipe])
 def test_a_recipe_for_huggingface_is_whole(name: str) -> None:
-    hf = families.recipes()[name]["hf"]
-    assert set(hf) <= {"types", "when", "classes", "bare", "heads", "config", "weights", "drop", "prefixes", "class_prefix", "inside", "outside", "pad"}
-    assert {"types", "classes", "heads", "config", "weights"} <= set(hf)
-    used = {head for heads in hf["classes"].values() for head in heads}
-    assert used <= set(hf["heads"]), "a class with an unknown head"
+    check_hf(name, families.recipes()[name]["hf"])
 
 
 def test_no_preset_or_recipe_hides_another() -> None:

@@ -1,10 +1,11 @@
 """Every architecture as data. A family's file holds literals; presets.py is the one place that reads them.
 
 preset("gpt2") is a frozen ModelSpec; resolve() takes a file as well; override() and with_vocab() make a changed copy;
-defaults() is how a preset is trained when nothing else is said. problems.py turns what pydantic says into plain words.
+defaults() is how a preset is trained when nothing else is said; register() adds a family of one's own. problems.py turns what pydantic says into plain words.
 """
 
 from .document import read
+from .own import register
 from .presets import (
     by_family,
     defaults,
@@ -31,6 +32,7 @@ __all__ = [
     "presets",
     "read",
     "recipes",
+    "register",
     "resolve",
     "spec_from",
     "with_context",

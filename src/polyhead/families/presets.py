@@ -66,8 +66,8 @@ _FAMILIES = (
     "clip",
     "transformer",
 )
-_MODULES = [import_module(f".{name}", __package__) for name in _FAMILIES]
-_PRESETS: dict[str, Any] = {name: values for family in _MODULES for name, values in family.PRESETS.items()}
+FAMILIES: dict[str, Any] = {name: import_module(f".{name}", __package__) for name in _FAMILIES}  # own.py adds to them
+_PRESETS: dict[str, Any] = {name: values for family in FAMILIES.values() for name, values in family.PRESETS.items()}
 _ROWS = ("config", "weights")  # lists of rows: a row with the same first entry replaces its base's
 _SECTIONS = ("tokenizer", "training")
 _TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
@@ -80,7 +80,7 @@ def presets() -> list[str]:
 
 def by_family() -> dict[str, list[str]]:
     """The names of all presets under the name of their family's file."""
-    return {name: list(family.PRESETS) for name, family in zip(_FAMILIES, _MODULES, strict=True) if family.PRESETS}
+    return {name: list(family.PRESETS) for name, family in FAMILIES.items() if family.PRESETS}
 
 
 @cache
@@ -196,7 +196,7 @@ def for_objective(spec: ModelSpec, objective: Objective) -> ModelSpec:
 @cache
 def recipes() -> dict[str, Any]:
     """Every recipe by name, bases filled in. Not to be changed."""
-    raw = {name: recipe for family in _MODULES for name, recipe in family.RECIPES.items()}
+    raw = {name: recipe for family in FAMILIES.values() for name, recipe in family.RECIPES.items()}
 
     def whole(name: str) -> dict[str, Any]:
         own = raw[name]
@@ -205,6 +205,14 @@ def recipes() -> dict[str, Any]:
         return _merged(base, {key: part for key, part in own.items() if key != "base"} | family)
 
     return {name: whole(name) for name in raw}
+
+
+def known_anew() -> None:
+    """After FAMILIES has changed: what was worked out from them is forgotten."""
+    _PRESETS.clear()
+    _PRESETS.update({name: values for family in FAMILIES.values() for name, values in family.PRESETS.items()})
+    recipes.cache_clear()
+    preset.cache_clear()
 
 
 def _merged(base: Any, own: Any) -> Any:
