@@ -323,8 +323,9 @@ class Oracle:
         kinds = h.pool if isinstance(h.pool, tuple) else (h.pool,)
         x = x if h.pool == "none" else torch.cat([pooled(x, kind, read.ids, h.eos) for kind in kinds])[None]
         x = self.norm(h.input_norm, f"{at}.input_norm", x) if h.input_norm else x
-        x = self.linear(f"{at}.dense", x) if h.dense else x
-        x = ACTS[h.act](x) if h.act else x
+        y = self.linear(f"{at}.dense", x) if h.dense else x
+        y = ACTS[h.act](y) if h.act else y
+        x = x + self.linear(f"{at}.back", y) if h.back else y
         x = self.norm(h.norm, f"{at}.norm", x) if h.norm else x
         if h.output:
             top = "encoder" if self.spec.decoder is None else "decoder"

@@ -180,6 +180,7 @@ OUTPUTS = {
     "classify_mean": ph.HeadSpec(task="classify", pool="mean", input_norm=ph.LayerNormSpec(), output=3),
     "tag": ph.HeadSpec(task="tag", output=5, bias=True),
     "span": ph.HeadSpec(task="span", output=2, bias=True),
+    "span_behind": ph.HeadSpec(task="span", dense=10, act="gelu_tanh", back=True, norm=ph.LayerNormSpec(), output=2, bias=True),
     "rtd": ph.HeadSpec(task="rtd", dense=WIDTH, act="gelu", output=1, bias=True),
     "pair": ph.HeadSpec(task="pair", pool="first", dense=WIDTH, act="tanh", output=2, bias=True),
     "image": ph.HeadSpec(task="image", pool="first_mean", output=3, bias=True),

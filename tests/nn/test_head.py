@@ -34,6 +34,13 @@ def test_the_whole_pipeline_in_order():
     same(h(x), y / y.norm(dim=-1, keepdim=True))
 
 
+def test_a_hidden_layer_may_lead_back_to_what_it_read():
+    h, x = shake(HeadSpec(task="tag", dense=6, act="relu", back=True, norm=specs.NORMS["layer"], output=3).build(4)), randn(2, 3, 4)
+    same(h(x), h.norm(x + h.back(torch.relu(h.dense(x)))) @ h.weight.T)
+    with pytest.raises(ValueError, match="set dense"):
+        HeadSpec(task="tag", back=True, output=3)
+
+
 def test_pooling_reads_real_tokens_on_either_side():
     x, valid = randn(3, 4, 2), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 0, 0]]).bool()
     same(pool(x, "first", valid)[:2], torch.stack([x[0, 2], x[1, 0]]))

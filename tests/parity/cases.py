@@ -115,12 +115,16 @@ ENCODERS = [
     Case("longformer_span", "longformer", "LongformerForQuestionAnswering", _LONG, SPAN, marks=True, fast=False),
     Case("longformer_tag", "longformer", "LongformerForTokenClassification", {**_LONG, "num_labels": 5}, TAG, marks=True, fast=False),
     Case("longformer_base", "longformer", "LongformerModel", {**_LONG, "attention_window": 4}, POOL, marks=True, fast=False),
+    Case("longformer_choice", "longformer", "LongformerForMultipleChoice", _LONG, CHOICE, "choices", marks=True, fast=False),
     Case("bigbird_45", "big_bird", "BigBirdForMaskedLM", _BIRD, MLM, length=45),
     Case("bigbird_48", "big_bird", "BigBirdForPreTraining", {**_BIRD, "use_bias": False},
          {"mlm": "prediction_logits", "pair": "seq_relationship_logits"}, length=48),
     Case("bigbird_short", "big_bird", "BigBirdForMaskedLM", _BIRD, MLM, length=21, fast=False),
     Case("bigbird_full", "big_bird", "BigBirdForMaskedLM", {**_BIRD, "attention_type": "original_full"}, MLM, length=45),
     Case("bigbird_classify", "big_bird", "BigBirdForSequenceClassification", {**_BIRD, "num_labels": 5}, CLASSIFY, length=45, fast=False),
+    Case("bigbird_span", "big_bird", "BigBirdForQuestionAnswering", {**_BIRD, "sep_token_id": 3}, SPAN, length=45, fast=False),
+    Case("bigbird_choice", "big_bird", "BigBirdForMultipleChoice", {**_BIRD, "hidden_act": "gelu"}, CHOICE, "choices", length=45, fast=False),
+    Case("bigbird_base", "big_bird", "BigBirdModel", {**_BIRD, "num_random_blocks": 1, "rescale_embeddings": False}, POOL, length=45, fast=False),
     Case("bigbird_tag", "big_bird", "BigBirdForTokenClassification", {**_BIRD, "num_labels": 5}, TAG, length=45, fast=False),
 ]  # fmt: skip
 

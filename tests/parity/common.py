@@ -78,7 +78,7 @@ def _tokens(batch: Batch) -> Tokens:
     ids, mask, marks = batch["input_ids"], batch["attention_mask"], batch.get("global_attention_mask")
     types = batch.get("token_type_ids")
     if ids.dim() == 3:  # choices become rows
-        ids, mask, types = (None if t is None else t.flatten(0, 1) for t in (ids, mask, types))
+        ids, mask, types, marks = (None if t is None else t.flatten(0, 1) for t in (ids, mask, types, marks))
     pos = _positions(mask)
     return Tokens(ids, pos, mark=None if marks is None else marks.bool(), types=types, padded=True)
 

@@ -106,6 +106,8 @@ def ask(model: nn.Module, case: Case, batch: Batch) -> Answer:
         parts = [out[name] for name in names.split()]
         heads[task] = torch.stack(parts, -1) if len(parts) > 1 else parts[0]
     states = list(out.get("decoder_hidden_states") or out.get("hidden_states") or ())
+    if model.config.model_type == "big_bird":  # it lists them with the padding up to a whole block
+        states = [state[:, : batch["input_ids"].shape[-1]] for state in states]
     if last and last[0] is not None and states and last[0].shape == states[-1].shape:
         states[-1] = last[0]
     return Answer(heads, states)

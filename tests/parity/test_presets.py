@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import polyhead as ph
+from polyhead.families import for_objective
 from polyhead.nn import ModelSpec
 
 from . import reference
@@ -19,6 +20,7 @@ from .common import LIMITS, ask, gap, same
 # a preset of every family that has a published form → where its class has the answers, what it is fed
 FED = {
     "bert-base": ({"pool": "pooler_output"}, "tokens"), "gpt2": ({"lm": "logits"}, "tokens"), "llama-7b": ({"lm": "logits"}, "tokens"),
+    "longformer-base-4096": ({"pool": "pooler_output"}, "tokens"), "bigbird-roberta-base": ({"pool": "pooler_output"}, "tokens"),
     "modernbert-base": ({}, "tokens"), "deberta-v3-base": ({}, "tokens"),
 }  # fmt: skip
 
@@ -80,3 +82,12 @@ def test_a_preset_exports_into_its_family(name: str, tmp_path: Path) -> None:
     assert found.head <= LIMITS[torch.float32].head and found.state <= LIMITS[torch.float32].state and found.same_choice, found
     again = ph.load(tmp_path)
     assert same(ask(again.net, case, batch), ours) and again.spec.params() == spec.params()
+
+
+def test_a_class_with_a_pooler_that_was_not_trained_is_written_without_it(tmp_path: Path) -> None:
+    spec = for_objective(ModelSpec.model_validate(smaller(ph.preset("bigbird-roberta-base").model_dump(mode="json"))), "masked")
+    ph.Model(spec.build(seed=3).eval()).save(tmp_path, to="hf")
+    case = Case("", "", "BigBirdForMaskedLM", {"vocab_size": 99}, {})
+    _, info = reference.reopen(case, tmp_path)
+    assert set(info.pop("missing_keys")) == {"bert.pooler.weight", "bert.pooler.bias"} and not any(info.values()), info
+    assert ph.load(tmp_path).spec.heads == spec.heads

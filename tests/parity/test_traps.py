@@ -125,10 +125,11 @@ VISIBLE = [
     Trap("gemma2_lm", "sliding and full layers swapped", 4.1, {"decoder.layout": lambda kinds: kinds[1:] + kinds[:1]}),
     Trap("gpt_oss_lm", "sliding and full layers swapped", 4.1, {"decoder.layout": lambda kinds: kinds[1:] + kinds[:1]}),
     Trap("modernbert_mlm", "window one too narrow", 3.7, {f"{E}.attention.pattern": lambda p: p | ({"back": p["back"] - 1} if "back" in p else {})}),
-    Trap("longformer_mlm", "no window", 5.4, {f"{E}.attention.pattern": {"kind": "full"}}),
+    Trap("longformer_mlm", "no window", 5.4, {f"{E}.attention.pattern.parts": lambda parts: [{"kind": "full"}, parts[1]]}),
     Trap("longformer_mlm", "no global tokens", 7.1, asked=unmarked),
     Trap("led_lm", "no global tokens", 0.3, asked=unmarked),
     Trap("bigbird_45", "all blocks", 4.2, {f"{E}.attention.pattern": {"kind": "full"}}),
+    Trap("bigbird_45", "block 0 counts once", 2.0, {f"{E}.attention.pattern.random": 0}),
 ]  # fmt: skip
 NORMS = [
     Trap("gemma_lm", "gains around 0", 10.7, {f"{D}.norm.gain": "weight", "decoder.final_norm.gain": "weight"}),

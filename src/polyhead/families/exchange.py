@@ -337,7 +337,7 @@ def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading
     rows = {row[1] for row in recipes()[name]["hf"]["config"] if len(row) > 1}
     own = "tied" not in rows and any(head.task == "lm" and not head.tied for head in spec.heads.values())  # the file will say it
     try:
-        reading = read_config(config, f"the {name} format", untie=own, heads=[] if set(spec.heads) == set(STATES) else None)
+        reading = read_config(config, f"the {name} format", untie=own, heads=[name for name in spec.heads if name not in STATES])
     except ConfigError as error:
         raise ConfigError(f"the {name} format cannot hold this model: {error.message}", expected=error.expected, received=error.received) from None
     _compare(resolved(reading.spec), resolved(spec), name)
@@ -349,8 +349,9 @@ def _class_of(spec: ModelSpec, hf: Config, name: str) -> str:
     for architecture, heads in hf["classes"].items():
         if set(heads) == wanted:
             return architecture
-    for architecture, heads in hf["classes"].items():  # a base model whose pooler was left out
-        if not wanted and all(hf["heads"][head]["task"] == "pool" and "dense" in hf["heads"][head] for head in heads):
+    for architecture, heads in hf["classes"].items():  # its pooler was left out
+        more = [hf["heads"][head] for head in heads if head not in wanted]
+        if wanted <= set(heads) and all(head["task"] == "pool" and "dense" in head for head in more):
             return architecture
     raise ConfigError(
         f"the {name} format has no class with the heads {', '.join(spec.heads)}",

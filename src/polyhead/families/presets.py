@@ -50,6 +50,8 @@ _FAMILIES = (
     "falcon",
     "bert",
     "roberta",
+    "longformer",
+    "bigbird",
     "albert",
     "distilbert",
     "electra",

@@ -1,6 +1,7 @@
 """AXIS head: hidden states (B, T, D) → logits, through one pipeline whatever the task.
 
-    pool → input norm → dense → activation → norm → output (vocabulary, n classes, or none) → ×scale → soft cap → unit length
+    pool → input norm → dense → activation (→ back, added) → norm → output (vocabulary, n classes, or none) → ×scale → soft
+    cap → unit length
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class HeadSpec(Spec):
     first_mean is [first; mean_patches], 2 D wide (DINOv2); eos and last_eos: where the id `eos` stands first (CLIP) or
     last (BART, T5) in what was read, of an encoder–decoder the source; largest_id: where the highest id stands first
     (CLIP's older form). Several, as a list, are concatenated (sentence-transformers). dense: width of a hidden layer (BERT's
-    pooler and MLM transform). output: number of logits (2 for a span's start and end); None = the hidden states
+    pooler and MLM transform). back: a second matrix leads from that layer back to the width it came from, and the sum of both
+    goes on, as in a block (BigBird's span head, arXiv 2007.14062, as in Hugging Face). output: number of logits (2 for a span's start and end); None = the hidden states
     themselves. tied: the output matrix is the token embedding (Press & Wolf 2017, arXiv 1608.05859). softcap c bounds
     logits by c·tanh(l/c). normalise: unit length (embeddings).
     """
@@ -51,6 +53,7 @@ class HeadSpec(Spec):
     dense: int | None = Field(None, gt=0)
     dense_bias: bool = True
     act: Activation | None = None
+    back: bool = False
     norm: Norm | None = None
     output: int | None = Field(None, gt=0)
     bias: bool = False
@@ -69,6 +72,8 @@ class HeadSpec(Spec):
             raise ValueError(f"pool eos and an id go together: got pool {self.pool} and eos {self.eos}; set both or neither")
         if self.task not in ("embed", "pool") and self.output is None:
             raise ValueError(f"a {self.task} head needs output, the number of logits")
+        if self.back and self.dense is None:
+            raise ValueError("a head goes back from its hidden layer: set dense, the width of that layer, or back false")
         if self.task == "span" and self.output != 2:
             raise ValueError(f"a span head has 2 logits, start and end: got output {self.output}")
         if self.output is not None and self.output != {"rtd": 1, "pair": 2}.get(self.task, self.output):
@@ -84,19 +89,23 @@ class HeadSpec(Spec):
         """Width of what the pipeline starts from."""
         return width * (sum(1 + (kind == "first_mean") for kind in self.pools) or 1)
 
+    def last_width(self, width: int) -> int:
+        """Width of what the output matrix is multiplied with."""
+        return self.dense if self.dense and not self.back else self.pooled_width(width)
+
     def params(self, width: int) -> int:
-        width = self.pooled_width(width)
-        n = self.input_norm.params(width) if self.input_norm else 0
+        wide, width = self.pooled_width(width), self.last_width(width)
+        n = self.input_norm.params(wide) if self.input_norm else 0
         if self.dense:
-            n, width = n + linear_params(width, self.dense, self.dense_bias), self.dense
+            n += linear_params(wide, self.dense, self.dense_bias)
+            n += linear_params(self.dense, wide, self.dense_bias) if self.back else 0
         n += self.norm.params(width) if self.norm else 0
         matrix = 0 if self.tied or self.output is None else width * self.output
         return n + matrix + (self.output or 0) * self.bias
 
     def flops(self, width: int, tokens: int) -> int:
-        width = self.pooled_width(width)
-        n = 2 * tokens * width * self.dense if self.dense else 0
-        return n + 2 * tokens * (self.dense or width) * (self.output or 0)
+        n = 2 * tokens * self.pooled_width(width) * (self.dense or 0) * (1 + self.back)
+        return n + 2 * tokens * self.last_width(width) * (self.output or 0)
 
     def build(self, width: int, dropout: float = 0.0) -> Head:
         return Head(self, width, dropout)
@@ -106,10 +115,10 @@ class Head(nn.Module):
     def __init__(self, spec: HeadSpec, width: int, dropout: float) -> None:
         super().__init__()
         self.spec, self.dropout = spec, dropout
-        width = spec.pooled_width(width)
-        self.input_norm = spec.input_norm.build(width) if spec.input_norm else None
-        self.dense = nn.Linear(width, spec.dense, bias=spec.dense_bias) if spec.dense else None
-        width = spec.dense or width
+        wide, width = spec.pooled_width(width), spec.last_width(width)
+        self.input_norm = spec.input_norm.build(wide) if spec.input_norm else None
+        self.dense = nn.Linear(wide, spec.dense, bias=spec.dense_bias) if spec.dense else None
+        self.back = nn.Linear(spec.dense, wide, bias=spec.dense_bias) if spec.back else None
         self.norm = spec.norm.build(width) if spec.norm else None
         matrix = spec.output is not None and not spec.tied
         self.weight = nn.Parameter(torch.empty(spec.output, width)) if matrix else None
@@ -128,9 +137,11 @@ class Head(nn.Module):
             x, valid = parts[0] if len(parts) == 1 else torch.cat(parts, -1), None
         if self.input_norm is not None:
             x = self.input_norm(x, valid)
+        before = x
         if self.dense is not None:
             x = self.dense(x)
         x = x if spec.act is None else ACTIVATIONS[spec.act](x)
+        x = x if self.back is None else before + self.back(x)
         x = x if self.norm is None else self.norm(x, valid)
         x = F.dropout(x, self.dropout, self.training)
         if spec.output is not None:

@@ -67,7 +67,7 @@ def initialise(model: Transformer, seed: int) -> None:
             if p.dim() > 1:
                 std = min(getattr(init, "std", 0.02), FIRST_LOGIT * p.shape[-1] ** -0.5)
                 p.zero_() if init.kind == "zero_out" and name == "weight" else _normal(p, std, generator)
-            elif name in ("bias", "dense.bias"):
+            elif name in ("bias", "dense.bias", "back.bias"):
                 p.zero_()
 
 

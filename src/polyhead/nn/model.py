@@ -53,7 +53,7 @@ class ModelSpec(Spec):
             if head.tied and head.output != self.top.embedding.vocab:
                 raise ValueError(f"tied head {name!r} has the vocabulary's size: got {head.output}")
             table = self.top.embedding.table_width(self.top.width)
-            if head.tied and (head.dense or self.top.width) != table:
+            if head.tied and head.last_width(self.top.width) != table:
                 raise ValueError(f"tied head {name!r} needs states of the table's width {table}: set dense to {table}")
         self._check_context()
         return self

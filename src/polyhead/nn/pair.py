@@ -44,7 +44,7 @@ class PairSpec(Spec):
     def vector(tower: ModelSpec) -> int:
         """Width of the vectors of a tower's first head."""
         head = next(iter(tower.heads.values()))
-        return head.output or head.dense or head.pooled_width(tower.top.width)
+        return head.output or head.last_width(tower.top.width)
 
     def params(self) -> Counts:
         total = Counts({"scale": 1})

@@ -98,7 +98,7 @@ _POOLS = {
     "first_mean": "the class token's, beside the mean over patches", "eos": "where the first end-of-text token stands",
     "last_eos": "where the last end-of-text token stands", "largest_id": "where the largest id stands",
 }  # fmt: skip
-_KNOWN = ("task", "pool", "eos", "input_norm", "dense", "dense_bias", "act", "norm", "output", "bias", "tied", "scale", "softcap", "normalise")
+_KNOWN = ("task", "pool", "eos", "input_norm", "dense", "dense_bias", "act", "back", "norm", "output", "bias", "tied", "scale", "softcap", "normalise")
 
 
 def head(spec: HeadSpec, width: int) -> list[Step]:
@@ -110,12 +110,15 @@ def head(spec: HeadSpec, width: int) -> list[Step]:
         steps.append(Step("x = norm(x)", "", words.norm(spec.input_norm)))
     if spec.dense is not None:
         dense = f"x·Wdense{' + b' if spec.dense_bias else ''}"
-        steps.append(Step(f"x = {f'{spec.act}({dense})' if spec.act else dense}", shape(*rows, spec.dense), f"{width} → {spec.dense}"))
+        dense = f"{spec.act}({dense})" if spec.act else dense
+        steps.append(Step(f"{'y' if spec.back else 'x'} = {dense}", shape(*rows, spec.dense), f"{width} → {spec.dense}"))
+        if spec.back:
+            steps.append(Step(f"x = x + y·Wback{' + b' if spec.dense_bias else ''}", shape(*rows, width), f"{spec.dense} → {width}"))
     elif spec.act:
         steps.append(Step(f"x = {spec.act}(x)"))
     if spec.norm is not None:
         steps.append(Step("x = norm(x)", "", words.norm(spec.norm)))
-    width = spec.dense or width
+    width = spec.dense if spec.dense and not spec.back else width
     if spec.output is not None:
         matrix = "the token table again (tied)" if spec.tied else "a matrix of its own"
         name = "x" if spec.task in ("embed", "pool") else "logits"
