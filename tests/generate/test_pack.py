@@ -7,8 +7,9 @@ import torch
 
 import polyhead as ph
 from polyhead.families import override, with_vocab
-from polyhead.generate import Engine, Model
+from polyhead.generate import Engine, Model, pack
 from polyhead.generate.pack import PackedLinear, prepare, worth_packing
+from polyhead.nn.ffn import GatedSpec, PlainSpec
 
 SMALL = {"decoder.layers": 2, "decoder.width": 48, "context": 64}
 SPECS = {
@@ -68,8 +69,8 @@ def test_packs_on_this_cpu_and_leaves_doubles_alone():
 def test_a_changed_weight_is_seen():
     model = Model(jittered(SPECS["gated, grouped"]))
     first = model.generate(ids=[1, 2, 3], max_tokens=8, temperature=0).ids
-    engine = model.engine
-    assert model.engine is engine, "an unchanged model must not be packed twice"
+    prepared = model.prepared
+    assert model.prepared is prepared, "an unchanged model must not be packed twice"
     with torch.no_grad():
         for p in model.net.parameters():
             p.mul_(-1.7)
@@ -77,3 +78,25 @@ def test_a_changed_weight_is_seen():
     plain.engine = Engine(model.net)
     second = model.generate(ids=[1, 2, 3], max_tokens=8, temperature=0).ids
     assert second == plain.generate(ids=[1, 2, 3], max_tokens=8, temperature=0).ids != first
+    assert model.prepared is not prepared or prepared is model.net
+
+
+@pytest.mark.parametrize("rows", [1, pack.FEW + 1])
+@pytest.mark.parametrize("act", ["relu", "relu2", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"])
+@pytest.mark.parametrize("kind", ["plain", "gated"])
+def test_few_rows_and_many_give_the_same(kind: str, act: str, rows: int) -> None:
+    """Both products, and every activation in place."""
+    net = jittered(SPECS["gated, grouped"])
+    block = net.decoder.layers[0]
+    block.ffn = {"plain": PlainSpec, "gated": GatedSpec}[kind](act=act, inner=24).build(net.spec.decoder.width)
+    x = torch.randn(rows, net.spec.decoder.width)
+    with torch.inference_mode():
+        before = x.clone()
+        found = prepare(net).decoder.layers[0].ffn(x)
+        torch.testing.assert_close(found, block.ffn(x), atol=1e-5, rtol=1e-5)
+        assert torch.equal(x, before)
+
+
+def test_a_model_in_training_answers_with_its_own_weights() -> None:
+    model = Model(jittered(SPECS["gated, grouped"]).train())
+    assert model.prepared is model.net

@@ -75,8 +75,8 @@ class Model:
         meta: dict[str, Any] | None = None,
     ) -> None:
         self.net, self.tokenizer, self.objective, self.meta = net, tokenizer, objective, dict(meta or {})
-        self._engine: Engine | None = None
-        self._stamp: tuple[int, ...] | None = ()  # of the weights the engine was made from; None: an assigned engine
+        self._engine: Engine | None = None  # an assigned one
+        self._prepared: tuple[tuple[int, ...], Transformer] | None = None  # with the stamp of the weights it was made from
         self._reader = Reader(net.spec, tokenizer, self.meta)
 
     @property
@@ -84,18 +84,25 @@ class Model:
         return self.net.spec
 
     @property
+    def prepared(self) -> Transformer:
+        """The network to compute answers with, as `net` but faster: on a CPU a copy with its weights laid out for the
+        kernels, where memory allows, made anew when a weight has changed; else `net` itself. It is not for training."""
+        if self.net.training:
+            return self.net
+        now = stamp(self.net)
+        if self._prepared is None or self._prepared[0] != now:
+            self._prepared = None  # its memory first
+            self._prepared = now, prepare(self.net) if worth_packing(self.net) else self.net
+        return self._prepared[1]
+
+    @property
     def engine(self) -> Engine:
-        """What decodes: on a CPU, over a copy of the network packed for speed where memory allows, made anew when a
-        weight has changed. An engine assigned here is kept as it is."""
-        now = stamp(self.net) if self._stamp is not None else None
-        if self._engine is None or now != self._stamp:
-            packed = worth_packing(self.net) and not self.net.training
-            self._engine, self._stamp = Engine(self.net, prepare(self.net) if packed else None), now
-        return self._engine
+        """What decodes, over the prepared network. One assigned here is kept as it is."""
+        return self._engine if self._engine is not None else Engine(self.prepared)
 
     @engine.setter
     def engine(self, engine: Engine) -> None:
-        self._engine, self._stamp = engine, None
+        self._engine = engine
 
     def __repr__(self) -> str:
         shape = " + ".join(f"{name} {stack.layers}×{stack.width}" for name, stack in self.spec.stacks.items())
@@ -254,13 +261,13 @@ class Model:
             check_room(self.spec, len(inputs), 1, len(memory), False)
         device = next(self.net.parameters()).device
         encoder = batch([memory], device) if memory is not None else None
-        done, found = 0, []
-        with evaluating(self.net):
+        done, found, net = 0, [], self.prepared
+        with evaluating(net):
             while done < len(targets):
                 start = max(0, done - (context - stride)) if done else 0
                 end = min(start + context, len(targets))
-                x, _ = self.net.hidden(batch([inputs[start:end]], device), encoder)
-                logits = self.net.logits(x[0, done - start :], head)
+                x, _ = net.hidden(batch([inputs[start:end]], device), encoder)
+                logits = net.logits(x[0, done - start :], head)
                 wanted = torch.tensor(targets[done:end], device=device)
                 found.append(F.cross_entropy(logits, wanted, reduction="none").cpu())
                 done = end
@@ -274,7 +281,7 @@ class Model:
         model's prompts, which goes before every text; None: its usual one, if it has one. batch: texts at a time; it does not
         change the result beyond rounding. Raises UserError.
         """
-        return embed(self.net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
+        return embed(self.prepared, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
 
     def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
         """Write a folder that `load` reads, each file atomically.

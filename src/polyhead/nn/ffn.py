@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .fused import CompiledGELU, CompiledTanhGELU, ReLUSquared, plain
+from .heads import fuse_linears
 from .spec import Spec, linear_params
 
 Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh"]
@@ -41,6 +42,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "silu": F.silu,
     "tanh": torch.tanh,
+}
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {  # for inference: a fresh tensor of that width costs more than the function
+    "relu": torch.relu_,
+    "gelu": torch.ops.aten.gelu_,
+    "gelu_tanh": partial(torch.ops.aten.gelu_, approximate="tanh"),
+    "silu": partial(F.silu, inplace=True),
+    "tanh": torch.tanh_,
 }
 
 
@@ -104,13 +113,17 @@ class Plain(nn.Module):
     def __init__(self, spec: PlainSpec, width: int, dropout: float) -> None:
         super().__init__()
         inner = spec.hidden(width)
-        self.act, self.dropout = ACTIVATIONS[spec.act], dropout
+        self.spec, self.act, self.dropout = spec, ACTIVATIONS[spec.act], dropout
         self.up = nn.Linear(width, inner, bias=spec.bias)
         self.down = nn.Linear(inner, width, bias=spec.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.act(self.up(x))
         return self.down(F.dropout(h, self.dropout) if self.dropout and self.training else h)
+
+    def fuse(self) -> None:
+        """The activation in place, for inference."""
+        self.act = IN_PLACE.get(self.spec.act, self.act)
 
 
 def gate_function(act: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -125,7 +138,7 @@ class Gated(nn.Module):
     def __init__(self, spec: GatedSpec, width: int, dropout: float) -> None:
         super().__init__()
         inner = spec.hidden(width)
-        self.join, self.dropout = gate_function(spec.act), dropout
+        self.spec, self.join, self.dropout = spec, gate_function(spec.act), dropout
         self.gate = nn.Linear(width, inner, bias=spec.bias)
         self.up = nn.Linear(width, inner, bias=spec.bias)
         self.down = nn.Linear(inner, width, bias=spec.bias)
@@ -135,3 +148,10 @@ class Gated(nn.Module):
         gate, up = (self.gate(x), self.up(x)) if self.gate_up is None else self.gate_up(x).chunk(2, -1)
         h = self.join(gate, up)
         return self.down(F.dropout(h, self.dropout) if self.dropout and self.training else h)
+
+    def fuse(self) -> None:
+        """Gate and up by one product, joined in place, for inference."""
+        self.gate_up = fuse_linears([self.gate, self.up])
+        self.gate = self.up = None
+        if f := IN_PLACE.get(self.spec.act):
+            self.join = lambda gate, up: f(gate).mul_(up)
