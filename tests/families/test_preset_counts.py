@@ -127,6 +127,12 @@ def test_total(name: str) -> None:
     assert preset(name).params().total == TOTALS[name]
 
 
+def test_pairs_of_towers() -> None:
+    """The counts of openai/clip-vit-base-patch32 and openai/clip-vit-large-patch14."""
+    counts = {name: families.pair(name).params().total for name in families.pairs()}
+    assert counts == {"clip-vit-base-32": 151_277_313, "clip-vit-large-14": 427_616_513}
+
+
 def part_of(name: str) -> str:
     """The part of Counts that a parameter of a built model belongs to."""
     stack, _, rest = name.partition(".")

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from polyhead import families
 from polyhead.families import override, preset, presets
 from polyhead.nn import BlockSpec, ModelSpec, ResidualSpec
 from polyhead.nn.spec import Spec
@@ -45,6 +46,8 @@ def check(spec: ModelSpec, name: str = "") -> None:
 def test_every_preset_is_drawn() -> None:
     for name in presets():
         check(preset(name), name)
+    for name in families.pairs():
+        check(families.pair(name), name)
 
 
 def test_no_two_architectures_look_alike() -> None:

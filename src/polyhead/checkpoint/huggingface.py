@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..families import exchange, recipes
-from ..nn import HeadSpec, ModelSpec, Transformer
+from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
 from .folder import Folder
 from .layout import Later
 from .renaming import assemble, disassemble, expand, find_prefix, spelled
@@ -42,7 +42,7 @@ def read_network(
     sentences = None if modules is None else read_sentences(modules, reading.spec.top.width)
     if sentences is not None:
         reading = reading._replace(spec=_with_head(reading.spec, sentences))
-    _check_size(reading.spec, source, where)
+    check_size(reading.spec, source, where)
     with torch.device("meta"):
         net = reading.spec.build(seed=None)
     rows, drop = _tables(reading)
@@ -54,9 +54,9 @@ def read_network(
         steps += expand([["Dense/linear.*", f"heads.{HEAD}.dense.*"]], reading.spec, places, "")
         tensors |= {f"Dense/{name}": lazy for name, lazy in sentences.dense.items()}
     ignored = [*drop, *_redundant(reading, source)]
-    dtype = dtype or _main_dtype(source)
+    dtype = dtype or main_dtype(source)
     found = assemble(steps, places, reading.spec, list(tensors), lambda n: tensors[n].get(), ignored, str(source.path))
-    _assign(net, found, device, dtype)
+    assign(net, found, device, dtype)
     return net.eval(), reading, sentences
 
 
@@ -120,12 +120,13 @@ def _redundant(reading: exchange.Reading, source: Source) -> list[str]:
     return [t for name in tied for t in _in_file(reading, f"heads.{name}.weight", source)]
 
 
-def _check_size(spec: ModelSpec, source: Source, where: str) -> None:
+def check_size(spec: ModelSpec | PairSpec, source: Source, where: str) -> None:
     """Before anything is built: a config may claim any size, a file has one."""
-    needed = sum(n for part, n in spec.params().parts.items() if not part.startswith("heads."))
+    needed = sum(n for part, n in spec.params().parts.items() if "heads" not in part.split("."))
     there = sum(math.prod(lazy.shape) for lazy in source.tensors.values())
     if needed > there:
-        told = {key: source.config[key] for key in SIZES if key in source.config}
+        parts = {"": source.config} | {f"{name}.": part for name, part in source.config.items() if isinstance(part, dict)}
+        told = {name + key: part[key] for name, part in parts.items() for key in SIZES if key in part}
         raise CheckpointError(
             f"{where} describes more than the weights hold: " + ", ".join(f"{k} {v}" for k, v in told.items()),
             expected=f"at most {there:,} parameters, as in {source.files[0].name}", received=f"{needed:,}",
@@ -133,7 +134,8 @@ def _check_size(spec: ModelSpec, source: Source, where: str) -> None:
         )  # fmt: skip
 
 
-def _main_dtype(source: Source) -> torch.dtype:
+def main_dtype(source: Source) -> torch.dtype:
+    """The floating-point dtype that most numbers of a folder have."""
     sizes: Counter[torch.dtype] = Counter()
     for lazy in source.tensors.values():
         if lazy.dtype.is_floating_point:
@@ -148,7 +150,7 @@ def shared_once(net: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in state if first[id(state[name])] == name}
 
 
-def _assign(net: Transformer, found: Iterator[tuple[str, Tensor]], device: torch.device | str, dtype: torch.dtype) -> None:
+def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.device | str, dtype: torch.dtype) -> None:
     """Put each tensor in its place, on every module that shares it. Buffers keep their dtype."""
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     for module in net.modules():

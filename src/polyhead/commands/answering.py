@@ -71,9 +71,10 @@ def run_model(path: Path, text: str | None, style: Style, given: Path | None, ou
 
 def _stream(model: Model, text: str, style: Style) -> None:
     """Whole characters as they come; a decoder's answer goes on behind its prompt."""
+    pieces = model.generate(text, stream=True, **style.settings())
     if model.spec.encoder is None:
         sys.stdout.write(f"\033[2m{visible(text)}\033[0m")
-    for piece in model.generate(text, stream=True, **style.settings()):
+    for piece in pieces:
         sys.stdout.write(visible(piece))
         sys.stdout.flush()
     say()

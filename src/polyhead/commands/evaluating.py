@@ -44,6 +44,11 @@ def evaluate_model(
 
     if model.tokenizer is None:
         raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
+    if model.objective == "pair":
+        raise ConfigError(
+            "there is no measure yet for texts beside images", expected="a causal, masked or seq2seq model", received="a pair of towers",
+            change="compare them in Python: model.net(texts, images)",
+        )  # fmt: skip
     task, context = model.objective, model.spec.context
     source = open_data(DataConfig(path=data, columns=columns), data, "pairs" if task == "seq2seq" else "text")
     packed = pack(source, model.tokenizer, scratch / "eval.tokens")

@@ -44,8 +44,8 @@ def resolve(name: str) -> ModelSpec | PairSpec:
     from polyhead.families.document import SUFFIXES
     from polyhead.generate.folder import read_architecture
 
-    if name in families.presets():
-        return families.preset(name)
+    if name in families.presets() or name in families.pairs():
+        return _preset(name)
     if Path(name).is_dir():
         return read_architecture(Path(name))
     if name.lower().endswith(SUFFIXES) or not any(mark in name for mark in "/\\"):
@@ -53,13 +53,19 @@ def resolve(name: str) -> ModelSpec | PairSpec:
     return read_architecture(locate(name, weights=False) if is_hub_name(name) else Path(name))
 
 
+def _preset(name: str) -> ModelSpec | PairSpec:
+    from polyhead.families import pair, pairs, preset
+
+    return pair(name) if name in pairs() else preset(name)
+
+
 # ---------------------------------------------------------------- all presets
 
 
 def _list(as_json: bool) -> int:
-    from polyhead.families import by_family, preset
+    from polyhead.families import by_family
 
-    groups = {family: {name: _brief(preset(name)) for name in names} for family, names in by_family().items()}
+    groups = {family: {name: _brief(_preset(name)) for name in names} for family, names in by_family().items()}
     if as_json:
         emit({name: {"family": family} | brief for family, briefs in groups.items() for name, brief in briefs.items()})
         return 0

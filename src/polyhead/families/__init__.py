@@ -6,6 +6,7 @@ defaults() is how a preset is trained when nothing else is said; register() adds
 
 from .document import read
 from .own import register
+from .pairs import PairReading, is_pair, pair, pairs, read_pair, write_pair
 from .presets import (
     by_family,
     defaults,
@@ -22,19 +23,25 @@ from .presets import (
 from .problems import check, explain
 
 __all__ = [
+    "PairReading",
     "by_family",
     "check",
     "defaults",
     "explain",
     "for_objective",
+    "is_pair",
     "override",
+    "pair",
+    "pairs",
     "preset",
     "presets",
     "read",
+    "read_pair",
     "recipes",
     "register",
     "resolve",
     "spec_from",
     "with_context",
     "with_vocab",
+    "write_pair",
 ]

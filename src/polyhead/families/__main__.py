@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from .pairs import pair, pairs
 from .presets import defaults, preset, presets
 
 MARKS = ("<!-- presets: written by python -m polyhead.families -->", "<!-- end of presets -->")
@@ -22,11 +23,19 @@ def row(name: str) -> tuple[str, ...]:
     return f"`{name}`", "–".join(spec.stacks), f"{spec.params().total:,}", *sizes, *training
 
 
+def pair_row(name: str) -> tuple[str, ...]:
+    spec = pair(name)
+    towers = [tower.top for tower in (spec.image, spec.text)]
+    heads = [tower.blocks[tower.kind(0)].attention.heads.heads for tower in towers]
+    sizes = (" + ".join(str(n) for n in numbers) for numbers in ([t.layers for t in towers], [t.width for t in towers], heads))
+    return f"`{name}`", "image and text", f"{spec.params().total:,}", *sizes, f"{spec.text.context:,}", f"{spec.text.vocab:,}", "–", "–"
+
+
 def table() -> str:
     """The presets as a Markdown table, counts from the specs."""
     right = {"parameters", "layers", "width", "heads", "context", "vocabulary"}
     rule = ["---:" if column in right else "---" for column in COLUMNS]
-    lines = [COLUMNS, rule, *(row(name) for name in presets())]
+    lines = [COLUMNS, rule, *(row(name) for name in presets()), *(pair_row(name) for name in pairs())]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

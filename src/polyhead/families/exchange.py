@@ -76,7 +76,7 @@ def _inner(config: Config) -> Config:
     """The part of a composed model's config that a recipe reads ("inside": the text of a model that sees), under its own type."""
     for recipe in recipes().values():
         hf = recipe.get("hf", {})
-        if "inside" not in hf or config.get("model_type") not in hf["types"] or not _fits(config, hf):
+        if "inside" not in hf or config.get("model_type") not in hf["types"] or not fits(config, hf):
             continue
         part = part_of(config, hf["inside"])
         if part is not None:
@@ -92,7 +92,8 @@ def part_of(config: Config, key: str) -> Config | None:
     return found if isinstance(found, dict) else None
 
 
-def _fits(config: Config, hf: Config) -> bool:
+def fits(config: Config, hf: Config) -> bool:
+    """Whether a config has the facts that choose a recipe."""
     return all(config.get(key) in allowed for key, allowed in hf.get("when", {}).items())
 
 
@@ -103,13 +104,13 @@ def find_recipe(config: Config, source: str = "config.json") -> str:
     if not isinstance(kind, str):
         expected = "one of " + ", ".join(sorted(known))
         raise ConfigError(f"{source}: model_type is not a text", expected=expected, received=_shown(kind), change="is this a model's folder?")
-    fits = [n for n, r in recipes().items() if "hf" in r and kind in r["hf"]["types"]]
-    for name in fits:
-        if _fits(config, recipes()[name]["hf"]):
+    names = [n for n, r in recipes().items() if "hf" in r and kind in r["hf"]["types"]]
+    for name in names:
+        if fits(config, recipes()[name]["hf"]):
             return name
-    if fits:
-        told = {key: config.get(key) for name in fits for key in recipes()[name]["hf"].get("when", {})}
-        raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(fits)}", received=_shown(told))
+    if names:
+        told = {key: config.get(key) for name in names for key in recipes()[name]["hf"].get("when", {})}
+        raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(names)}", received=_shown(told))
     near = nearest(kind.lower(), known, 3)
     raise ConfigError(
         f"{source}: model_type {_shown(kind)} is not one polyhead reads",
@@ -161,7 +162,7 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
             if isinstance(default, dict):  # null is a value of its own, and this the one of an absent key
                 default = None if any(k in config for k in _spellings(key)) else default["absent"]
             found = fill(default, values) if found is None else found
-            found = _number(found, _spellings(key)[0], source)
+            found = number(found, _spellings(key)[0], source)
             if isinstance(found, int | float) and found <= 0 and rest[0] == "@rsqrt":
                 raise _impossible(source, _spellings(key)[0], "a number above 0", found)
             values[name] = NUMBERS[rest[0]].read(found)
@@ -223,7 +224,7 @@ def _checked(found: Any, key: str, source: str, default: Any) -> Any:
         return found
     if (default is _MISSING or _is_made(default)) and not (type(found) is int and 0 < found < _LARGEST):
         raise _impossible(source, key, "a whole number from 1 to 2**31 - 1", found)
-    return _number(found, key, source)
+    return number(found, key, source)
 
 
 _TYPES = {bool: "true or false", str: "a text", list: "a list", dict: "a mapping"}
@@ -234,7 +235,8 @@ def _is_made(default: Any) -> bool:
     return _computed(default) or isinstance(default, str) and default.startswith("$")
 
 
-def _number(found: Any, key: str, source: str) -> Any:
+def number(found: Any, key: str, source: str) -> Any:
+    """A finite number of a sane size, or null; ConfigError names the key."""
     fine = found is None or isinstance(found, int | float) and not isinstance(found, bool)
     if not fine or found is not None and not abs(found) < _LARGEST:  # false for NaN
         raise _impossible(source, key, "a finite number below 2**31", found)
@@ -310,7 +312,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
     for key, value, *rest in sorted(hf["config"], key=lambda row: not _is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
-    before = _spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
+    before = spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
     config = {**before, **config, "model_type": hf["types"][0], "architectures": [architecture]}
     if "outside" in hf:
         return _proved(_composed(config, before, hf, source or {}), spec, name)
@@ -318,7 +320,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
         config["model_type"] = source["model_type"]
     if hf.get("pad", 0) >= (spec.vocab or 1):
         config.setdefault("pad_token_id", None)
-    kept = {key: part for key, part in _spelled_old(source or {}).items() if key in ("rope_scaling",)}
+    kept = {key: part for key, part in spelled_old(source or {}).items() if key in ("rope_scaling",)}
     if kept and kept != {key: config.get(key) for key in kept}:  # its own words for the same angles, where they still are
         with suppress(ConfigError):
             return _proved(config | kept, spec, name)
@@ -329,7 +331,7 @@ def _composed(config: Config, before: Config, hf: Config, source: Config) -> Con
     """A part's config, which was `before`, where it stands in the whole."""
     outer = {key: config[key] for key in (*hf["outside"], "model_type", "architectures") if key in config}
     inner = {key: value for key, value in config.items() if key not in outer} | {k: before[k] for k in ("model_type",) if k in before}
-    return {**_spelled_old(source), **outer, hf["inside"]: inner, f"{hf['inside']}_dict": None}
+    return {**spelled_old(source), **outer, hf["inside"]: inner, f"{hf['inside']}_dict": None}
 
 
 def _proved(config: Config, spec: ModelSpec, name: str) -> tuple[Config, Reading]:
@@ -398,7 +400,7 @@ def _size(node: Any) -> int:
     return sum(map(_size, node.values())) if isinstance(node, dict) else 1
 
 
-def _spelled_old(config: Config) -> Config:
+def spelled_old(config: Config) -> Config:
     """The spelling that every version of transformers since 4.40 reads: no `rope_parameters`, no `dtype`."""
     out = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "transformers_version", "auto_map")}
     rope = config.get("rope_parameters")
@@ -598,7 +600,7 @@ NUMBERS: dict[str, Number] = {
 def _read_labels(config: Config, values: Values, args: Config, source: str) -> int:
     labels = config.get("id2label")
     found = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
-    return _number(found, "num_labels", source)
+    return number(found, "num_labels", source)
 
 
 def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> Config:
@@ -610,7 +612,7 @@ def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> C
 
 def _read_buckets(config: Config, values: Values, args: Config, source: str) -> int | None:
     """DeBERTa's two numbers: buckets that grow up to a distance, or without them a row for each distance up to it."""
-    buckets, far = (_number(config.get(key), key, source) for key in ("position_buckets", "max_relative_positions"))
+    buckets, far = (number(config.get(key), key, source) for key in ("position_buckets", "max_relative_positions"))
     far = values["context"] if far is None or far < 1 else far
     bucketed = buckets is not None and buckets > 0
     return {"span": buckets if bucketed else far, "distance": far if bucketed else None}[args["give"]]

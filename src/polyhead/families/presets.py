@@ -70,6 +70,8 @@ _FAMILIES = (
 )
 FAMILIES: dict[str, Any] = {name: import_module(f".{name}", __package__) for name in _FAMILIES}  # own.py adds to them
 _PRESETS: dict[str, Any] = {name: values for family in FAMILIES.values() for name, values in family.PRESETS.items()}
+PAIRS: dict[str, Any] = {name: pair for family in FAMILIES.values() for name, pair in getattr(family, "PAIRS", {}).items()}  # see pairs.py
+PAIRED = {name: (kind, two["image"], two["text"]) for kind, pair in PAIRS.items() for name, two in pair["presets"].items()}
 _ROWS = ("config", "weights")  # lists of rows: a row with the same first entry replaces its base's
 _SECTIONS = ("tokenizer", "training")
 _TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
@@ -82,7 +84,8 @@ def presets() -> list[str]:
 
 def by_family() -> dict[str, list[str]]:
     """The names of all presets under the name of their family's file."""
-    return {name: list(family.PRESETS) for name, family in FAMILIES.items() if family.PRESETS}
+    paired = {name: [pair for pair, (kind, *_) in PAIRED.items() if kind in getattr(family, "PAIRS", {})] for name, family in FAMILIES.items()}
+    return {name: [*family.PRESETS, *paired[name]] for name, family in FAMILIES.items() if family.PRESETS}
 
 
 @cache
@@ -294,6 +297,12 @@ def _filled_stack(node: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
 
 
 def _no_preset(name: str) -> ConfigError:
+    if name in PAIRED:
+        _, image, text = PAIRED[name]
+        return ConfigError(
+            f"{name} is two models, a tower for images and one for texts", expected="one model",
+            received="a pair", change=f"take {image} or {text}; in Python, families.pair({name!r}) is the pair, which is not trained here",
+        )  # fmt: skip
     bare = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     begins = [start for start in UNPUBLISHED if bare.startswith(start.replace("-", ""))]
     if begins:

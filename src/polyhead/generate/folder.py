@@ -27,9 +27,12 @@ from ..checkpoint import (
 )
 from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
+from ..checkpoint.pair import pair_as_huggingface, read_pair
 from ..checkpoint.sentences import HEAD, MODULES, dense_tensors, sentence_files, split_head, transformer_folder
 from ..errors import CheckpointError, TokenizerError
-from ..nn import ModelSpec, Transformer
+from ..families import is_pair
+from ..families import read_pair as read_pair_config
+from ..nn import ModelSpec, Pair, PairSpec, Transformer
 from ..text import Tokenizer
 from ..text.old import OLD_FILES
 
@@ -44,7 +47,7 @@ _VERSION: int = ModelSpec.model_fields["version"].default
 
 
 class Parts(NamedTuple):
-    net: Transformer
+    net: Transformer | Pair
     tokenizer: Tokenizer | None
     meta: dict[str, Any]
 
@@ -56,13 +59,16 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in state if first[id(state[name])] == name}
 
 
-def write_huggingface(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
+def write_huggingface(folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
     """Write a folder that transformers opens: config.json, weights under its family's names, generation_config.json,
     the tokenizer's files, and meta.json, which only polyhead reads. Raises ConfigError naming what the family's format
     cannot express, CheckpointError, DiskError."""
-    kept, embeds = meta.get("huggingface", {}), split_head(net.spec)
-    config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
-    config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
+    kept, embeds = meta.get("huggingface", {}), None if isinstance(net, Pair) else split_head(net.spec)
+    if isinstance(net, Pair):
+        config, tensors = pair_as_huggingface(net, kept.get("config"))
+    else:
+        config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
+        config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
     generation = kept.get("generation")
     extra = {META: {**{k: v for k, v in meta.items() if k != "huggingface"}, "format": META_VERSION}}
     extra |= {} if generation is None else {GENERATION: generation}
@@ -86,7 +92,7 @@ def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, i
     return {key: number for key, number in ids.items() if number is not None}
 
 
-def write_folder(folder: Path, net: Transformer, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
+def write_folder(folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
     """Write a model's folder, each file atomically, the weights last. Raises DiskError."""
     for name in (CONFIG, GENERATION, f"{WEIGHTS}.index.json"):  # of a Hugging Face model that lay here before
         (folder / name).unlink(missing_ok=True)
@@ -121,7 +127,11 @@ def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.d
 
 def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None) -> Parts:
     source = open_source(transformer_folder(folder))
-    net, _, sentences = read_network(source, device, dtype, folder)
+    sentences = None
+    if is_pair(source.config):
+        net = read_pair(source, device, dtype)
+    else:
+        net, _, sentences = read_network(source, device, dtype, folder)
     meta = source.folder.object(META) or {}
     _refuse_newer(source.path / META, meta.get("format"), META_VERSION)
     generation = source.folder.object(GENERATION)
@@ -133,8 +143,10 @@ def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dty
     return Parts(net, tokenizer, {"wrap": True} | meta if tokenizer is not None else meta)
 
 
-def _facts(spec: ModelSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
+def _facts(spec: ModelSpec | PairSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
     """What generation needs to know, from generation_config.json, else config.json: ends and starts of a text."""
+    if isinstance(spec, PairSpec):
+        return {"objective": "pair"}
     told = {key: generation.get(key, config.get(key)) for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id")}
     start = told["decoder_start_token_id"] if spec.encoder is not None else told["bos_token_id"]
     shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
@@ -165,10 +177,11 @@ def _tokenizer(source: Source) -> Tokenizer | None:
         return None
 
 
-def read_architecture(folder: Path) -> ModelSpec:
+def read_architecture(folder: Path) -> ModelSpec | PairSpec:
     """The architecture of a run, a model's folder or a Hugging Face folder; weights need not be there."""
     if not (folder / SPEC).exists() and (folder / CONFIG).exists():
-        return read_config(folder)
+        config = Folder(folder).object(CONFIG) or {}
+        return read_pair_config(config, str(folder / CONFIG)).spec if is_pair(config) else read_config(folder)
     _check_kind(folder)
     return read_spec(folder / SPEC)
 
@@ -198,16 +211,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_spec(path: Path) -> ModelSpec:
+def read_spec(path: Path) -> ModelSpec | PairSpec:
     """The architecture in a spec file; CheckpointError names the field that is wrong."""
     raw = read_json(path)
     _refuse_newer(path, raw.get("version"), _VERSION)
-    for name in ("encoder", "decoder"):
-        layers = raw[name].get("layers") if isinstance(raw.get(name), dict) else None
-        if type(layers) is int and layers > _MAX_LAYERS:
-            raise CheckpointError(f"{path}: {name}.layers", expected=f"at most {_MAX_LAYERS}", received=str(layers))
+    towers = {f"{name}.": raw[name] for name in ("image", "text") if isinstance(raw.get(name), dict)}
+    for place, model in (towers or {"": raw}).items():
+        for name in ("encoder", "decoder"):
+            layers = model[name].get("layers") if isinstance(model.get(name), dict) else None
+            if type(layers) is int and layers > _MAX_LAYERS:
+                raise CheckpointError(f"{path}: {place}{name}.layers", expected=f"at most {_MAX_LAYERS}", received=str(layers))
     try:
-        return ModelSpec.model_validate(raw)
+        return (PairSpec if towers else ModelSpec).model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise CheckpointError(
@@ -250,8 +265,8 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
 
 
 def spec_with(
-    spec: ModelSpec, tensors: dict[str, Tensor], origin: Path, device: torch.device | str, dtype: torch.dtype | None
-) -> Transformer:
+    spec: ModelSpec | PairSpec, tensors: dict[str, Tensor], origin: Path, device: torch.device | str, dtype: torch.dtype | None
+) -> Transformer | Pair:
     """The built model with the given weights, in the dtype they have if it is one. Names and shapes must agree."""
     needed, there = spec.params().total, sum(t.numel() for t in tensors.values())
     if needed > there:  # before anything is allocated

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checkpoint import resolve
 from ..errors import ConfigError, UserError
-from ..nn import ModelSpec, Transformer
+from ..nn import ModelSpec, Pair, PairSpec, Transformer
 from ..text import Tokenizer
 from .beam import Beam, beam_search
 from .embed import embed
@@ -60,7 +60,7 @@ class Generation:
 
 
 class Model:
-    """A Transformer ready to use.
+    """A Transformer ready to use; or a Pair of them, whose `net(texts, images)` compares, and which writes no text.
 
     meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that
     end a text and that a decoder starts from, where no tokenizer says so. Raises ConfigError for a tokenizer with more
@@ -69,7 +69,7 @@ class Model:
 
     def __init__(
         self,
-        net: Transformer,
+        net: Transformer | Pair,
         tokenizer: Tokenizer | None = None,
         objective: str = "causal",
         meta: dict[str, Any] | None = None,
@@ -77,17 +77,17 @@ class Model:
         self.net, self.tokenizer, self.objective, self.meta = net, tokenizer, objective, dict(meta or {})
         self._engine: Engine | None = None  # an assigned one
         self._prepared: tuple[tuple[int, ...], Transformer] | None = None  # with the stamp of the weights it was made from
-        self._reader = Reader(net.spec, tokenizer, self.meta)
+        self._reader = Reader(net.text.spec if isinstance(net, Pair) else net.spec, tokenizer, self.meta)
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ModelSpec | PairSpec:
         return self.net.spec
 
     @property
-    def prepared(self) -> Transformer:
+    def prepared(self) -> Transformer | Pair:
         """The network to compute answers with, as `net` but faster: on a CPU a copy with its weights laid out for the
         kernels, where memory allows, made anew when a weight has changed; else `net` itself. It is not for training."""
-        if self.net.training:
+        if self.net.training or isinstance(self.net, Pair):
             return self.net
         now = stamp(self.net)
         if self._prepared is None or self._prepared[0] != now:
@@ -97,7 +97,12 @@ class Model:
 
     @property
     def engine(self) -> Engine:
-        """What decodes, over the prepared network. One assigned here is kept as it is."""
+        """What decodes, over the prepared network. One assigned here is kept as it is. ConfigError for a model that writes no text."""
+        if isinstance(self.net, Pair):
+            raise ConfigError(
+                "this model compares texts with images and writes no text", expected="a language model",
+                received="a pair of towers", change="compare them: model.net(texts, images)",
+            )  # fmt: skip
         return self._engine if self._engine is not None else Engine(self.prepared)
 
     @engine.setter
@@ -105,7 +110,9 @@ class Model:
         self._engine = engine
 
     def __repr__(self) -> str:
-        shape = " + ".join(f"{name} {stack.layers}×{stack.width}" for name, stack in self.spec.stacks.items())
+        spec = self.spec
+        stacks = {"image": spec.image.top, "text": spec.text.top} if isinstance(spec, PairSpec) else spec.stacks
+        shape = " + ".join(f"{name} {stack.layers}×{stack.width}" for name, stack in stacks.items())
         return f"Model({shape}, {self.spec.params().total:,} parameters, objective {self.objective})"
 
     def generate(
@@ -252,7 +259,7 @@ class Model:
         `source`. A text longer than the context is read in windows of that length, `stride` apart (None: the whole
         length); a smaller stride gives each token more to see and costs as much more. Raises UserError.
         """
-        context, head = self.spec.context, self.engine.head
+        head, context = self.engine.head, self.spec.context
         inputs, targets, memory = self._reader.scored(text, ids, source)
         stride = context if stride is None else stride
         if type(stride) is not int or not 1 <= stride <= context:
@@ -281,7 +288,8 @@ class Model:
         model's prompts, which goes before every text; None: its usual one, if it has one. batch: texts at a time; it does not
         change the result beyond rounding. Raises UserError.
         """
-        return embed(self.prepared, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
+        net = self.net.text if isinstance(self.net, Pair) else self.prepared
+        return embed(net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
 
     def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
         """Write a folder that `load` reads, each file atomically.
