@@ -21,7 +21,7 @@ from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
 from .folder import Folder
 from .layout import Later
 from .renaming import assemble, disassemble, expand, find_prefix, spelled
-from .sentences import HEAD, Sentences, read_sentences, transformer_folder
+from .sentences import DENSE, HEAD, Sentences, read_sentences, transformer_folder
 from .source import CONFIG, Lazy, Source, open_source
 
 SIZES = ("vocab_size", "hidden_size", "n_embd", "d_model", "dim", "num_hidden_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "intermediate_size")
@@ -50,9 +50,9 @@ def read_network(
     names = list(tensors)
     places = shared_once(net)
     steps = expand(rows, reading.spec, places, find_prefix(recipes()[reading.recipe]["hf"].get("prefixes", []), rows, names))
-    if sentences is not None and sentences.dense is not None:
-        steps += expand([["Dense/linear.*", f"heads.{HEAD}.dense.*"]], reading.spec, places, "")
-        tensors |= {f"Dense/{name}": lazy for name, lazy in sentences.dense.items()}
+    for (name, ours), layer in zip(DENSE, () if sentences is None else sentences.dense, strict=False):
+        steps += expand([[f"{name}/linear.*", ours]], reading.spec, places, "")
+        tensors |= {f"{name}/{key}": lazy for key, lazy in layer.items()}
     ignored = [*drop, *_redundant(reading, source)]
     dtype = dtype or main_dtype(source)
     found = assemble(steps, places, reading.spec, list(tensors), lambda n: tensors[n].get(), ignored, str(source.path))

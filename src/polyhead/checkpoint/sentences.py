@@ -1,8 +1,8 @@
 """A sentence-transformers folder: modules.json and a sub-folder per module ↔ the `embed` head, and facts about texts.
 
-    modules.json                        Transformer, Pooling, then at most one Dense, then at most one Normalize
+    modules.json                        Transformer, Pooling, then at most two Dense, then at most one Normalize
     1_Pooling/config.json               which pools, in the spelling of any version
-    2_Dense/{config.json,model.safetensors}       the head's dense layer and its activation
+    2_Dense/{config.json,model.safetensors}       the head's dense layer and its activation; 3_Dense: its output
     sentence_bert_config.json           max_seq_length, do_lower_case
     config_sentence_transformers.json   prompts that go before texts
 """
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -25,6 +24,7 @@ from .source import Tensors, find_tensors
 
 MODULES, LIMITS, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 HEAD = "embed"
+DENSE = (("2_Dense", f"heads.{HEAD}.dense.*"), ("3_Dense", f"heads.{HEAD}.*"))  # where sentence_files puts them, and our names
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
 _TYPE = "sentence_transformers.models."
 # in the order in which several are concatenated: (since version 6, before, ours)
@@ -38,12 +38,12 @@ _PATHS = {None: "torch.nn.modules.linear.Identity"} | {a: f"torch.nn.modules.act
 
 
 class Sentences(NamedTuple):
-    """What a folder's modules say. dense: the file with linear.weight and linear.bias. facts: max_length in tokens, lower
+    """What a folder's modules say. dense: the files with linear.weight and linear.bias. facts: max_length in tokens, lower
     (texts are lowercased first), prompts by name, prompt (the name of the usual one), similarity."""
 
     head: HeadSpec
     facts: dict[str, Any]
-    dense: Tensors | None = None
+    dense: tuple[Tensors, ...] = ()
 
 
 def transformer_folder(path: Path) -> Path:
@@ -74,8 +74,9 @@ def read_modules(folder: Folder) -> list[tuple[str, str]]:
             raise _cannot(f"{where}: a module {shown(kind)}", f"only {', '.join(KINDS)}", shown(row.get("type")))
         found.append((kind, inner))
     kinds = [kind for kind, _ in found]
-    if kinds != [kind for kind in KINDS if kind in kinds] or kinds[:2] != ["Transformer", "Pooling"]:
-        raise _cannot(f"{where}: these modules", "Transformer, Pooling, at most one Dense, at most one Normalize", ", ".join(kinds))
+    most = {"Transformer": 1, "Pooling": 1, "Dense": 2, "Normalize": 1}
+    if kinds[:2] != ["Transformer", "Pooling"] or kinds != sorted(kinds, key=KINDS.index) or any(kinds.count(k) > n for k, n in most.items()):
+        raise _cannot(f"{where}: these modules", "Transformer, Pooling, at most two Dense, at most one Normalize", ", ".join(kinds))
     return found
 
 
@@ -85,19 +86,20 @@ def read_sentences(path: Path, width: int, weights: bool = True) -> Sentences | 
     ConfigError names what polyhead cannot do, CheckpointError a file that is not sound.
     """
     folder = Folder(path)
-    modules = dict(read_modules(folder))
+    rows = read_modules(folder)
+    modules = dict(rows)
     if not modules:
         return None
     head: dict[str, Any] = {"task": "embed", "pool": _read_pool(folder, modules["Pooling"], width)}
-    dense = modules.get("Dense")
-    if dense is not None:
-        pools = head["pool"]
-        head |= _read_dense(folder, dense, width * (len(pools) if isinstance(pools, list) else 1))
+    dense = [inner for kind, inner in rows if kind == "Dense"]
+    for inner in dense:
+        width = head.get("dense") or width * (len(head["pool"]) if isinstance(head["pool"], list) else 1)
+        head |= _read_dense(folder, inner, width, last="dense" in head)
     if "Normalize" in modules:
         _on_sentences(folder, modules["Normalize"])
         head["normalise"] = True
     facts = _read_facts(folder, modules["Transformer"])
-    return Sentences(HeadSpec.model_validate(head), facts, find_tensors(folder, dense) if dense and weights else None)
+    return Sentences(HeadSpec.model_validate(head), facts, tuple(find_tensors(folder, inner) for inner in dense if weights))
 
 
 def _cannot(what: str, expected: str, received: str) -> ConfigError:
@@ -136,22 +138,24 @@ def _read_pool(folder: Folder, inner: str, width: int) -> str | list[str]:
     return ours[modes[0]] if len(modes) == 1 else [ours[mode] for mode in modes]
 
 
-def _read_dense(folder: Folder, inner: str, width: int) -> dict[str, Any]:
+def _read_dense(folder: Folder, inner: str, width: int, last: bool) -> dict[str, Any]:
+    """The head's dense layer, or, as the last of two, its output."""
     config, where = _on_sentences(folder, inner), f"{folder.path / inner}/config.json"
     act = str(config.get("activation_function", _PATHS["tanh"])).rpartition(".")[2]
     if act not in _ACTIVATIONS:
         raise _cannot(f"{where}: activation_function", " | ".join(_ACTIVATIONS), shown(config["activation_function"]))
+    if last and act != "Identity":
+        raise _cannot(f"{where}: activation_function after a second Dense", "Identity", shown(act))
     if config.get("use_residual"):
         raise _cannot(f"{where}: use_residual", "false", "true")
     if config.get("in_features") != width:
         raise bad(Path(where), "in_features", str(width), shown(config.get("in_features")))
     size, bias = config.get("out_features"), config.get("bias", True)
-    try:
-        return HeadSpec(task="embed", dense=size, dense_bias=bias, act=_ACTIVATIONS[act]).model_dump(
-            include={"dense", "dense_bias", "act"}
-        )
-    except ValidationError:
-        raise bad(Path(where), "out_features", "a whole number above 0", shown(size)) from None
+    if type(size) is not int or not 0 < size < 2**31:
+        raise bad(Path(where), "out_features", "a whole number from 1 to 2**31 - 1", shown(size))
+    if not isinstance(bias, bool):
+        raise bad(Path(where), "bias", "true or false", shown(bias))
+    return {"output": size, "bias": bias} if last else {"dense": size, "dense_bias": bias, "act": _ACTIVATIONS[act]}
 
 
 def _read_facts(folder: Folder, inner: str) -> dict[str, Any]:
@@ -188,33 +192,42 @@ def sentence_files(spec: ModelSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
     _check_head(head)
     width = spec.top.width
     out: dict[str, Any] = {}
-    modules = ["Transformer", "Pooling", *(["Dense"] if head.dense else []), *(["Normalize"] if head.normalise else [])]
+    dense = [size for size in (head.dense, head.output) if size]
+    modules = ["Transformer", "Pooling", *("Dense" for _ in dense), *(["Normalize"] if head.normalise else [])]
     paths = ["" if kind == "Transformer" else f"{i}_{kind}" for i, kind in enumerate(modules)]
     out[MODULES] = [{"idx": i, "name": str(i), "path": path, "type": _TYPE + kind} for i, (kind, path) in enumerate(zip(modules, paths, strict=True))]
     out["1_Pooling/config.json"] = _write_pool(head, width)
     if head.dense:
         size = {"in_features": head.pooled_width(width), "out_features": head.dense, "bias": head.dense_bias}
         out["2_Dense/config.json"] = size | {"activation_function": _PATHS[head.act]}
+    if head.output:
+        size = {"in_features": head.dense, "out_features": head.output, "bias": head.bias}
+        out["3_Dense/config.json"] = size | {"activation_function": _PATHS[None]}
     if head.normalise:  # also so that its folder is there
         out[f"{paths[-1]}/config.json"] = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
     out[LIMITS] = {"max_seq_length": facts.get("max_length") or spec.context, "do_lower_case": bool(facts.get("lower"))}
     prompts = {"prompts": facts.get("prompts") or {}, "default_prompt_name": facts.get("prompt")}
-    out[PROMPTS] = {"__version__": {"sentence_transformers": "3.0.0"}, **prompts, "similarity_fn_name": facts.get("similarity") or "cosine"}
+    out[PROMPTS] = {"__version__": {"sentence_transformers": "3.0.0"}, **prompts, "similarity_fn_name": facts.get("similarity")}
     return out
 
 
-def dense_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What 2_Dense/model.safetensors holds."""
-    start = f"heads.{HEAD}.dense."
-    return {f"linear.{name.removeprefix(start)}": t.contiguous() for name, t in weights.items() if name.startswith(start)}
+def dense_tensors(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The weights of every Dense, by its folder."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for theirs, ours in DENSE:
+        start = ours.removesuffix("*")
+        found = {f"linear.{name.removeprefix(start)}": t.contiguous() for name, t in weights.items() if name in (start + "weight", start + "bias")}
+        out |= {theirs: found} if found else {}
+    return out
 
 
 def _check_head(head: HeadSpec) -> None:
     usual = HeadSpec(task="embed")
     pools = {ours for *_, ours in _POOLS}
-    faults = [name for name in ("input_norm", "norm", "output", "scale", "softcap") if getattr(head, name) != getattr(usual, name)]
+    faults = [name for name in ("input_norm", "norm", "tied", "scale", "softcap") if getattr(head, name) != getattr(usual, name)]
     faults += ["pool"] if set(head.pools) - pools else []
     faults += ["act"] if head.act not in _PATHS or head.act is not None and not head.dense else []
+    faults += ["output"] if head.output and not head.dense else []
     if faults:
         raise ConfigError(
             f"a sentence-transformers folder cannot express heads.{HEAD}.{faults[0]}",

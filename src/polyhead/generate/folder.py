@@ -78,8 +78,8 @@ def write_huggingface(folder: Path, net: Transformer | Pair, tokenizer: Tokenize
     def also(stage: Path) -> None:
         if tokenizer is not None:
             tokenizer.save(stage, max_length=facts.get("max_length") if embeds is not None else None)
-        if embeds is not None and embeds.dense:
-            write_tensors(stage / "2_Dense" / WEIGHTS, dense_tensors(weights(net)))
+        for inner, tensors in (dense_tensors(weights(net)) if embeds is not None else {}).items():
+            write_tensors(stage / inner / WEIGHTS, tensors)
 
     write_hf(folder, config, tensors, extra_json=extra, also=also)
 
