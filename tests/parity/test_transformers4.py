@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,14 +18,19 @@ from safetensors.torch import load_file, save_file
 
 import polyhead as ph
 
-from .cases import BY_NAME, CASES, Case
+from .cases import CASES, Case
 from .common import check, gap
 from .reference import Answer, Made
 
 VERSION = "4.57.1"
 _ROOT = Path(__file__).resolve().parents[2]
-# 4.57.1 leaves mscale² out of DeepSeek-V2's attention scale
-CASES4 = [case for case in CASES if case.model != "DeepseekV2ForCausalLM" or case.fields["rope_scaling"] is None]
+LACKS = {
+    "deepseek_v2": "leaves mscale² out of the attention's scale",
+    "deepseek_v2_base": "the same",
+    "deepseek_v2_classify": "the same",
+    "olmo2_classify": "has no such class",
+}
+CASES4 = [case for case in CASES if case.name not in LACKS]
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +41,13 @@ def python4() -> tuple[str, dict[str, str]]:
     if "PH_TRANSFORMERS4_PYTHON" in os.environ:
         return os.environ["PH_TRANSFORMERS4_PYTHON"], env
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polyhead" / f"transformers-{VERSION}"
-    if not (cache / "transformers").is_dir():
-        wanted = [f"transformers=={VERSION}", "huggingface_hub<1.0", "tokenizers>=0.22,<=0.23.0"]
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(cache), *wanted]
+    if not cache.is_dir():
+        unfinished = cache.with_name(f"{cache.name}.{os.getpid()}")
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(unfinished), f"transformers=={VERSION}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"transformers {VERSION} cannot be installed: {done.stderr[-300:]}")
+        unfinished.rename(cache)
     return sys.executable, {**env, "PYTHONPATH": os.pathsep.join([str(cache), str(_ROOT)])}
 
 
@@ -48,11 +55,17 @@ def python4() -> tuple[str, dict[str, str]]:
 def answers4(made: Callable[[Case], Made], opened: Callable[[Case], ph.Model], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the older release's answer to every case, or what it said instead."""
     root = tmp_path_factory.mktemp("transformers4")
+    written = []
     for case in CASES4:
-        opened(case).save(root / case.name, to="hf")
+        try:
+            opened(case).save(root / case.name, to="hf")
+        except Exception:  # one case must not spoil the others
+            (root / f"{case.name}.failure").write_text(traceback.format_exc())
+            continue
         save_file({k: t.contiguous() for k, t in made(case).batch.items()}, root / f"{case.name}.batch")
+        written.append(case.name)
     python, env = python4()
-    command = [python, "-m", "tests.parity.worker", str(root), *(case.name for case in CASES4)]
+    command = [python, "-m", "tests.parity.worker", str(root), *written]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=570)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.splitlines()[-1])["version"] == VERSION
@@ -64,9 +77,6 @@ def test_the_older_release_answers_the_same(case: Case, answers4: Path, made: Ca
     failure = answers4 / f"{case.name}.failure"
     assert not failure.exists(), failure.read_text()
     asked = made(case)
-    found = gap(Answer(load_file(answers4 / f"{case.name}.answer"), []), asked.answer._replace(states=[]), case, asked.batch)
-    check(found, asked)
-
-
-def test_deepseek_v2_is_the_one_exception() -> None:
-    assert {name for name in BY_NAME if BY_NAME[name] not in CASES4} == {"deepseek_v2"}
+    heads = load_file(answers4 / f"{case.name}.answer")
+    states = [heads.pop("last state")] if "last state" in heads else []
+    check(gap(Answer(heads, states), asked.answer._replace(states=asked.answer.states[-1:]), case, asked.batch), asked)

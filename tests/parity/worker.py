@@ -25,7 +25,8 @@ def main(root: Path, names: list[str]) -> None:
             if wrong:
                 raise ValueError(f"the weights do not fit: {wrong}")
             answer = reference.ask(model, BY_NAME[name], load_file(root / f"{name}.batch"))
-            save_file({k: t.contiguous() for k, t in answer.heads.items()}, root / f"{name}.answer")
+            last = {"last state": answer.states[-1]} if answer.states else {}
+            save_file({k: t.contiguous() for k, t in (answer.heads | last).items()}, root / f"{name}.answer")
         except Exception:  # noqa: BLE001 - every case is reported, whatever happened to it
             (root / f"{name}.failure").write_text(traceback.format_exc())
     print(json.dumps({"version": transformers.__version__}))
