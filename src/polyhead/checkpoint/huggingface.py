@@ -191,10 +191,21 @@ def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None
     dtypes = Counter(t.dtype for t in ours.values() if t.is_floating_point())
     config["torch_dtype"] = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
     steps = expand(hf["weights"], spec, ours, prefix)
-    tensors = disassemble(steps, ours, spec)
+    tensors = disassemble(steps, ours, spec) | _computed(hf.get("computed", []), net, prefix)
     if config.get("tie_word_embeddings") is False:  # a tie that the config cannot tell is written out
         tied = {f"heads.{name}.weight" for name, head in spec.heads.items() if head.tied}
         tensors |= {t.replace("~", prefix): net.table.detach() for t, mine, _ in spelled(hf["weights"]) if set(mine) & tied}
     return config, tensors
+
+
+def _computed(rows: list[Any], net: Transformer, prefix: str) -> dict[str, Tensor]:
+    """Sinusoidal tables for formats that store them; the row that padding reads is zero."""
+    tables = {}
+    for theirs, (ours,), _ in spelled(rows):
+        position, offset = net.get_submodule(ours), net.get_submodule(ours).spec.offset
+        pos = torch.arange(net.spec.context + offset) - offset
+        table = position.table(pos, net.spec.stacks[ours.partition(".")[0]].width)
+        tables[theirs.replace("~", prefix)] = table.masked_fill((pos == -1).unsqueeze(-1), 0.0).to(net.table.dtype)
+    return tables
 
 

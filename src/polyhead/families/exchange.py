@@ -6,6 +6,8 @@ A recipe's `hf` section is data:
     config    rows, theirs ↔ ours                            weights, drop, prefixes    see checkpoint/renaming.py
     class_prefix   a class whose base has another name than the first of the prefixes
     inside    the key under which a composed model's config has the part that is read; its keys "outside" stand beside it
+    implied        what a model_type means by leaving such a fact out
+    computed       rows of tables that we compute from positions and their files hold
     pad       the class's own padding id: null is written where a smaller vocabulary lacks it
 
 Config rows, read top to bottom:
@@ -94,7 +96,8 @@ def part_of(config: Config, key: str) -> Config | None:
 
 def fits(config: Config, hf: Config) -> bool:
     """Whether a config has the facts that choose a recipe."""
-    return all(config.get(key) in allowed for key, allowed in hf.get("when", {}).items())
+    facts = {**hf.get("implied", {}).get(config.get("model_type"), {}), **config}
+    return all(facts.get(key) in allowed for key, allowed in hf.get("when", {}).items())
 
 
 def find_recipe(config: Config, source: str = "config.json") -> str:

@@ -30,7 +30,7 @@ RECIPES = {
             "schedule": {"kind": "cosine", "warmup": 0.02, "final": 0.1},
         },
         "hf": {
-            "types": ["falcon", "RefinedWebModel", "RefinedWeb"], "prefixes": ["transformer."],
+            "types": ["falcon", "RefinedWebModel", "RefinedWeb"], "prefixes": ["transformer."], "implied": {"RefinedWeb": {"new_decoder_architecture": True}},
             "when": {"new_decoder_architecture": [None, False], "multi_query": [None, True], "parallel_attn": [None, True], "alibi": [None, False]},
             "classes": {
                 "FalconForCausalLM": ["lm"], "FalconModel": [], "FalconForSequenceClassification": ["classify"], "FalconForTokenClassification": ["tag"],
