@@ -15,9 +15,9 @@ Feed = Literal["tokens", "choices", "cross", "seq2seq", "mirror", "speech", "pix
 @dataclass(frozen=True)
 class Case:
     """feed: the kind of input. side: where the padded row has its padding; "inside" puts some in the middle too.
-    marks: two global tokens per row. size: of the pictures fed, if not the config's. own: fields of the batch that the
-    row must hold, e.g. an end-of-text token. prefix: of the names in a file, which transformers 4 needs and 5 no longer
-    writes. fast: False moves it out of the quick part of the suite."""
+    marks: two global tokens per row. size: of the pictures fed, if not the config's. end: the id that ends each row's text.
+    prefix: of the names in a file, which transformers 4 needs and 5 no longer writes. untied: the output matrix is one of
+    its own, whatever the config class says (T5 v1.1). fast: False moves the row out of the quick part of the suite."""
 
     name: str
     family: str
@@ -31,6 +31,7 @@ class Case:
     size: tuple[int, int] | None = None
     end: int | None = None
     prefix: str = ""
+    untied: bool = False
     attention: Literal["eager", "sdpa"] = "eager"
     fast: bool = True
 
@@ -258,11 +259,11 @@ _WHISPER = {**{k: v for k, v in _BART.items() if k != "max_position_embeddings"}
 
 SEQ2SEQS = [
     Case("t5_lm", "t5", "T5ForConditionalGeneration", _T5, feed="seq2seq"),
-    Case("t5_v1_1", "t5", "T5ForConditionalGeneration", _T5V11, feed="seq2seq"),
+    Case("t5_v1_1", "t5", "T5ForConditionalGeneration", _T5V11, feed="seq2seq", untied=True),
     Case("t5_encoder", "t5", "T5EncoderModel", _T5, NONE, fast=False),
     Case("t5_classify", "t5", "T5ForSequenceClassification", {**_T5, "num_labels": 5}, CLASSIFY, "mirror", end=1, fast=False),
     Case("t5_base", "t5", "T5Model", {**_T5, "feed_forward_proj": "gated-silu"}, NONE, "seq2seq", fast=False),
-    Case("mt5_lm", "mt5", "MT5ForConditionalGeneration", _T5V11, feed="seq2seq"),
+    Case("mt5_lm", "mt5", "MT5ForConditionalGeneration", _T5V11, feed="seq2seq", untied=True),
     Case("mt5_encoder", "mt5", "MT5EncoderModel", _T5V11, NONE),
     Case("bart_lm", "bart", "BartForConditionalGeneration", _BART, feed="seq2seq"),
     Case("bart_classify", "bart", "BartForSequenceClassification", {**_BART, "num_labels": 5, "scale_embedding": False}, CLASSIFY, "mirror", end=2),
@@ -348,6 +349,13 @@ OTHERS = [
     *_others("gpt_oss_lm", ("GptOssModel", NONE), ("GptOssForSequenceClassification", CLASSIFY), ("GptOssForTokenClassification", TAG)),
     *_others("deepseek_v2", ("DeepseekV2Model", NONE), ("DeepseekV2ForSequenceClassification", CLASSIFY)),
     *_others("deepseek_v3", ("DeepseekV3Model", NONE), ("DeepseekV3ForTokenClassification", TAG)),
+    *_others("bart_classify", ("BartForQuestionAnswering", SPAN)),
+    *_others("led_lm", ("LEDModel", NONE)),
+    *_others("mt5_lm", ("MT5Model", NONE), ("MT5ForQuestionAnswering", SPAN)),
+    replace(BY_NAME["t5_classify"], name="mt5_classify", family="mt5", model="MT5ForSequenceClassification"),
+    replace(BY_NAME["t5_base"], name="t5_span", model="T5ForQuestionAnswering", answers=SPAN),
+    replace(BY_NAME["bert_choice"], name="modernbert_choice", family="modernbert", model="ModernBertForMultipleChoice", fields=_MODERN),
+    replace(BY_NAME["bert_choice"], name="deberta_choice", family="deberta-v2", model="DebertaV2ForMultipleChoice", fields=_DEBERTA),
 ]  # fmt: skip
 
 CASES = [*BY_NAME.values(), *OTHERS]

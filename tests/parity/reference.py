@@ -59,6 +59,9 @@ def build(case: Case, **options: Any) -> Any:
     config = kind.config_class(**case.fields)
     torch.manual_seed(0)
     model = kind._from_config(config, attn_implementation=case.attention, **options).eval()
+    head = model.get_output_embeddings()
+    if case.untied and head is not None:
+        head.weight = nn.Parameter(head.weight.detach().clone())
     randomise(model, zlib.crc32(case.name.encode()))
     return model
 

@@ -51,9 +51,10 @@ def _distance(answer: Answer, asked: Made) -> float:
 
 # ------------------------------------------------------------------------------------------------ completeness
 
-ALIASES = {"RWForCausalLM"}  # names of before its authors' code came into transformers
+ALIASES = {"RWForCausalLM", "T5WithLMHeadModel"}  # names of before
+BASES = {"MarianModel"}  # read beside its headed class in test_round_trip; unlike that it stores its sines, rounded its own way
 
 
 def test_every_class_that_is_read_has_a_row() -> None:
     read = {name for recipe in recipes().values() if "hf" in recipe for name in recipe["hf"]["classes"]}
-    assert read - ALIASES <= {case.model for case in CASES}
+    assert read - ALIASES - BASES <= {case.model for case in CASES}

@@ -150,6 +150,17 @@ def test_a_tensor_too_many_or_too_few_is_named(name: str, made: Make, tmp_path: 
         ph.load(copy_folder(made(name).folder, tmp_path / "short", lambda t: t.pop(lost)))
 
 
+QUANTISED = {"deepseek_v3": "model.layers.0.self_attn.o_proj.weight_scale_inv", "gpt_oss_lm": "model.layers.0.mlp.experts.gate_up_proj_blocks",
+             "llama_2": "model.layers.0.self_attn.q_proj.qweight"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_quantised_files_are_refused_as_such(name: str, made: Make, tmp_path: Path) -> None:
+    folder = copy_folder(made(name).folder, tmp_path / "q", lambda t: t.update({QUANTISED[name]: torch.zeros(2, 2)}))
+    with pytest.raises(UserError, match="quantised"):
+        ph.load(folder)
+
+
 def test_an_output_matrix_of_its_own_is_untied_whatever_the_config_says(made: Make, tmp_path: Path) -> None:
     case, asked = BY_NAME["llama_2"], made("llama_2")
     folder = copy_folder(asked.folder, tmp_path / "own", lambda t: t.update({"lm_head.weight": torch.randn(99, 32)}))

@@ -85,7 +85,7 @@ ROTARY = [
     Trap("mixtral_lm", "theta 10000", 1.0, {f"{ROPE}.theta": 1e4}),
     Trap("gpt_oss_lm", "theta 10000", 0.3, {f"{ROPE}.theta": 1e4}),
     Trap("gemma3_lm", "one theta for both kinds", 2.5, {"decoder.blocks.sliding.attention.position.theta": 1000.0}),
-    Trap("modernbert_base", "one theta for both kinds", 0.0, {f"{E}.attention.position.theta": 1000.0}),
+    Trap("modernbert_base", "one theta for both kinds", 0.5, {f"{E}.attention.position.theta": 1000.0}),
     Trap("llama_linear", "no linear scaling", 8.1, {f"{ROPE}.scaling": None}),
     Trap("gemma3_lm", "no linear scaling on full layers", 3.6, {f"{ROPE}.scaling": None}),
     Trap("llama_dynamic", "no dynamic scaling", 5.3, {f"{ROPE}.scaling": None}),
@@ -101,7 +101,7 @@ BIASES = [
     Trap("bloom_lm", "ALiBi scaled like the score", 2.1, {f"{ROPE}.scale": 8**-0.5}),
     Trap("falcon_rw", "ALiBi not scaled", 2.8, {f"{ROPE}.scale": 1.0}),
     Trap("falcon_rw", "slopes not rounded", 8e-3, {f"{ROPE}.rounded": False}),
-    Trap("t5_lm", "one-sided buckets in the encoder", 0.57, {f"{E}.attention.position.two_sided": False}),
+    Trap("t5_v1_1", "one-sided buckets in the encoder", 0.57, {f"{E}.attention.position.two_sided": False}),
     Trap("deberta_mlm", "scale without the factor 3", 3.3, {f"{E}.attention.heads.scale": None}),
 ]  # fmt: skip
 HEADS = [
