@@ -118,7 +118,7 @@ def test_what_a_pair_cannot_do_is_refused_with_what_it_can(tmp_path: Path) -> No
     for ask in (lambda: model.generate(ids=[1]), lambda: model.score(ids=[1, 2])):
         with pytest.raises(UserError, match="writes no text") as told:
             ask()
-        assert "model.net(texts, images)" in str(told.value)
+        assert "model.classify_images(images, texts)" in str(told.value)
     with pytest.raises(ConfigError, match="two models") as told:
         families.resolve("clip-vit-base-32")
     assert "clip-vit-base-32-text" in str(told.value)

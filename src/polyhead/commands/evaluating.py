@@ -47,7 +47,7 @@ def evaluate_model(
     if model.objective == "pair":
         raise ConfigError(
             "there is no measure yet for texts beside images", expected="a causal, masked or seq2seq model", received="a pair of towers",
-            change="compare them in Python: model.net(texts, images)",
+            change="compare them in Python: model.classify_images(images, texts)",
         )  # fmt: skip
     task, context = model.objective, model.spec.context
     source = open_data(DataConfig(path=data, columns=columns), data, "pairs" if task == "seq2seq" else "text")

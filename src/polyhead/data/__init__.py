@@ -13,6 +13,7 @@ packing.py      pack: a source → a packed corpus, made once
 tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, masked, seq2seq
+images.py       pictures → pixels, as a published model's processor makes them
 loader.py       samples → steps, over ranks and micro-batches
 """
 

@@ -316,7 +316,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     for key, value, *rest in sorted(hf["config"], key=lambda row: not _is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
     before = spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
-    config = {**before, **config, "model_type": hf["types"][0], "architectures": [architecture]}
+    config = {**before, **config, **_own_labels(source or {}, config), "model_type": hf["types"][0], "architectures": [architecture]}
     if "outside" in hf:
         return _proved(_composed(config, before, hf, source or {}), spec, name)
     if source is not None and source.get("model_type") in hf["types"]:
@@ -328,6 +328,14 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
         with suppress(ConfigError):
             return _proved(config | kept, spec, name)
     return _proved(config, spec, name)
+
+
+def _own_labels(source: Config, config: Config) -> Config:
+    """The names that the source has for as many classes."""
+    theirs, ours = source.get("id2label"), config.get("id2label")
+    if not isinstance(theirs, dict) or not isinstance(ours, dict) or theirs.keys() != ours.keys():
+        return {}
+    return {"id2label": theirs, "label2id": {name: int(i) for i, name in theirs.items() if isinstance(name, str)}}
 
 
 def _composed(config: Config, before: Config, hf: Config, source: Config) -> Config:

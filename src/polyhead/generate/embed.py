@@ -41,7 +41,7 @@ def embed(net: Transformer, tokenizer: Tokenizer | None, facts: Mapping[str, Any
     if tokenizer is None:
         raise ConfigError("texts need a tokenizer", expected="a model with one", received="a model without one")
     before = _prompt(facts, prompt)
-    rows = _rows(tokenizer, facts, net.spec.context, [before + text for text in texts])
+    rows = rows_of(tokenizer, facts, net.spec.context, [before + text for text in texts])
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)  # the longest first: memory fails at once or never
     parts, device = [], next(net.parameters()).device
     with evaluating(net):
@@ -70,7 +70,7 @@ def _prompt(facts: Mapping[str, Any], name: str | None) -> str:
     return prompts[name]
 
 
-def _rows(tokenizer: Tokenizer, facts: Mapping[str, Any], context: int, texts: list[str]) -> list[list[int]]:
+def rows_of(tokenizer: Tokenizer, facts: Mapping[str, Any], context: int, texts: list[str]) -> list[list[int]]:
     """The ids of every text between the special tokens; too long ones are cut, which is said."""
     texts = [text.lower() for text in texts] if facts.get("lower") else texts
     limits = (facts.get("max_length"), tokenizer.config.get("model_max_length"), context)  # the second: where version 6 puts it

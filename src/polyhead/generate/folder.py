@@ -38,6 +38,7 @@ from ..text.old import OLD_FILES
 
 SPEC, WEIGHTS, TOKENIZER, META = "spec.json", "model.safetensors", "tokenizer.json", "meta.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second: where version 5 of transformers puts it
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json")
 CHECKPOINTS = "checkpoints"
 META_VERSION = 1  # of meta.json: what its keys mean
@@ -69,9 +70,10 @@ def write_huggingface(folder: Path, net: Transformer | Pair, tokenizer: Tokenize
     else:
         config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
         config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
-    generation = kept.get("generation")
-    extra = {META: {**{k: v for k, v in meta.items() if k != "huggingface"}, "format": META_VERSION}}
+    generation, preprocessor = kept.get("generation"), meta.get("preprocessor")
+    extra = {META: {**{k: v for k, v in meta.items() if k not in ("huggingface", "preprocessor")}, "format": META_VERSION}}
     extra |= {} if generation is None else {GENERATION: generation}
+    extra |= {} if preprocessor is None else {PREPROCESSOR: preprocessor}
     facts = meta.get("sentences", {})
     extra |= {} if embeds is None else sentence_files(net.spec, facts)
 
@@ -94,7 +96,7 @@ def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, i
 
 def write_folder(folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
     """Write a model's folder, each file atomically, the weights last. Raises DiskError."""
-    for name in (CONFIG, GENERATION, f"{WEIGHTS}.index.json"):  # of a Hugging Face model that lay here before
+    for name in (CONFIG, GENERATION, PREPROCESSOR, f"{WEIGHTS}.index.json"):  # of a Hugging Face model that lay here before
         (folder / name).unlink(missing_ok=True)
     write_text(folder / SPEC, net.spec.model_dump_json(indent=1) + "\n")
     write_json(folder / META, {**meta, "format": META_VERSION})
@@ -139,8 +141,17 @@ def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dty
     meta["huggingface"] = {"config": source.config} | ({} if generation is None else {"generation": generation})
     if sentences is not None:
         meta["sentences"] = sentences.facts
+    if (preprocessor := _preprocessor(source)) is not None:
+        meta["preprocessor"] = preprocessor
     tokenizer = _tokenizer(source)
     return Parts(net, tokenizer, {"wrap": True} | meta if tokenizer is not None else meta)
+
+
+def _preprocessor(source: Source) -> dict[str, Any] | None:
+    """How pictures or sounds become what the model reads, in its own words; read when there is one."""
+    both = source.folder.object(PROCESSOR) or {}
+    found = source.folder.object(PREPROCESSOR) or both.get("image_processor") or both.get("feature_extractor")
+    return found if isinstance(found, dict) else None
 
 
 def _facts(spec: ModelSpec | PairSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:

@@ -75,9 +75,18 @@ class Pair(nn.Module):
 
     def forward(self, tokens: Tokens, images: Tokens) -> Tensor:
         """Every text against every image: (texts, images), in at least fp32."""
-        text, image = self.vectors(tokens, images)
-        return self.logit_scale.to(text.dtype).exp() * (text @ image.T)
+        return self.logits(*self.vectors(tokens, images))
 
     def vectors(self, tokens: Tokens, images: Tokens) -> tuple[Tensor, Tensor]:
         """Unit vectors (texts, width) and (images, width)."""
-        return F.normalize(self.text(tokens), dim=-1), F.normalize(self.image(images), dim=-1)
+        return self.of_texts(tokens), self.of_images(images)
+
+    def of_texts(self, tokens: Tokens) -> Tensor:
+        return F.normalize(self.text(tokens), dim=-1)
+
+    def of_images(self, images: Tokens) -> Tensor:
+        return F.normalize(self.image(images), dim=-1)
+
+    def logits(self, text: Tensor, image: Tensor) -> Tensor:
+        """Unit vectors → (texts, images)."""
+        return self.logit_scale.to(text.dtype).exp() * (text @ image.T)

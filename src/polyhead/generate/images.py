@@ -1,0 +1,87 @@
+"""Images → classes: pixels as the model's processor makes them, then its head for images, or beside texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.images import pixels, read_images
+from ..errors import ConfigError, UserError
+from ..nn import ModelSpec, Pair, PairSpec, Patches, Tokens, Transformer
+from ..text import Tokenizer
+from .embed import rows_of
+from .engine import batch, evaluating
+
+Classes = list[list[tuple[str, float]]]
+
+
+def pixels_for(spec: ModelSpec | PairSpec, meta: Mapping[str, Any], images: Any) -> Tensor:
+    """What Model.pixels says."""
+    reads = (spec.image if isinstance(spec, PairSpec) else spec).top.embedding.input
+    if not isinstance(reads, Patches):
+        raise ConfigError("this model reads no images", expected="a model that reads patches", received=f"one that reads {reads.kind}")
+    if meta.get("preprocessor") is None:
+        raise ConfigError(
+            "nothing says how this model's images are prepared", expected="preprocessor_config.json in its folder", received="none",
+            change='set model.meta["preprocessor"] to what such a file says, as {"image_processor_type": "ViTImageProcessor"}',
+        )  # fmt: skip
+    return pixels(images, read_images(meta["preprocessor"]), reads.channels)
+
+
+@torch.inference_mode()
+def classify_images(
+    net: Transformer | Pair, tokenizer: Tokenizer | None, meta: Mapping[str, Any], images: Any, texts: Sequence[str] | None, top: int | None, size: int
+) -> Classes:
+    """What Model.classify_images says; size: images at a time."""
+    for name, number in (("top", top), ("batch", size)):
+        if number is not None and (type(number) is not int or number < 1):
+            raise UserError(f"{name} is not possible", expected="a whole number above 0", received=repr(number)[:100])
+    paired = isinstance(net, Pair)
+    if paired != (texts is not None):
+        raise UserError("texts and a pair of towers go together", expected="texts" if paired else "no texts: the model has classes of its own", received="none" if paired else "some")
+    images = list(images) if isinstance(images, list | tuple) else [images]
+    like = next(net.parameters())
+    found = []
+    with evaluating(net):
+        names, answer = _of_pair(net, tokenizer, texts) if isinstance(net, Pair) else _of_head(net, meta)
+        for start in range(0, len(images), size):
+            seen = pixels_for(net.spec, meta, images[start : start + size])
+            found.append(answer(seen.to(like.device, like.dtype)).softmax(-1).cpu())
+    return [_best(row, names, top) for rows in found for row in rows]
+
+
+def _of_head(net: Transformer, meta: Mapping[str, Any]) -> tuple[list[str], Any]:
+    """(the classes' names, pixels → logits)"""
+    head = next((name for name, head in net.spec.heads.items() if head.task == "image"), None)
+    if head is None:
+        raise ConfigError(
+            "this model has no classes of images", expected="a head of task image", received=f"the heads {', '.join(net.spec.heads)}",
+            change="load one trained for classes (…ForImageClassification), or a pair of towers with texts",
+        )  # fmt: skip
+    labels = meta.get("huggingface", {}).get("config", {}).get("id2label") or {}
+
+    def answer(seen: Tensor) -> Tensor:
+        return net.logits(net.hidden(Tokens(signal=seen))[0], head)
+
+    return [str(labels.get(str(i), i)) for i in range(net.spec.heads[head].output or 0)], answer
+
+
+def _of_pair(net: Pair, tokenizer: Tokenizer | None, texts: Any) -> tuple[list[str], Any]:
+    """(the texts, pixels → logits of each image beside each of them)"""
+    if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError("texts are not possible", expected="a list of texts", received=repr(texts)[:100])
+    if tokenizer is None:
+        raise ConfigError("texts need a tokenizer", expected="a model with one", received="a model without one")
+    rows, head = rows_of(tokenizer, {}, net.spec.text.context, list(texts)), next(iter(net.spec.text.heads.values()))
+    if any(head.eos is not None and head.eos not in row for row in rows):
+        raise ConfigError("the tokenizer does not end a text as the model expects", expected=f"id {head.eos} behind every text", received="none")
+    read = net.of_texts(batch(rows, next(net.parameters()).device))
+    return list(texts), lambda seen: net.logits(read, net.of_images(Tokens(signal=seen))).T
+
+
+def _best(row: Tensor, names: list[str], top: int | None) -> list[tuple[str, float]]:
+    order = row.argsort(descending=True, stable=True)[:top].tolist()
+    return [(names[i], float(row[i])) for i in order]
