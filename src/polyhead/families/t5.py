@@ -1,8 +1,35 @@
 """T5 (Raffel et al. 2020, arXiv 1910.10683): pre-norm RMS, learned distance buckets shared by a stack's layers, scores that are not
 scaled, no biases, one table for both inputs and, times 1/√width, for the output. v1.1, Flan-T5 (arXiv 2210.11416) and mT5
-(arXiv 2010.11934): gated feed-forwards and an output matrix of their own."""
+(arXiv 2010.11934): gated feed-forwards and an output matrix of their own. Encoders alone are published of each."""
 
 RECIPES = {
+    "t5-encoder": {
+        "base": "t5",
+        "spec": {"share_embeddings": False, "decoder": None},
+        "hf": {
+            "when": {"architectures": [["T5ForTokenClassification"], ["T5EncoderModel"]], "feed_forward_proj": [None, "relu"]},
+            "classes": {"T5EncoderModel": [], "T5ForTokenClassification": ["tag"]}, "class_prefix": {"T5ForTokenClassification": "transformer."},
+            "heads": {"tag": {"task": "tag", "output": "$labels", "bias": True}}, "config": [["num_decoder_layers"]],
+        },
+    },
+    "t5-v1.1-encoder": {
+        "base": "t5-v1.1",
+        "spec": {"share_embeddings": False, "decoder": None},
+        "hf": {
+            "when": {"architectures": [["T5ForTokenClassification"], ["T5EncoderModel"]], "feed_forward_proj": ["gated-silu", "gated-gelu"]},
+            "classes": {"T5EncoderModel": [], "T5ForTokenClassification": ["tag"]}, "class_prefix": {"T5ForTokenClassification": "transformer."},
+            "heads": {"tag": {"task": "tag", "output": "$labels", "bias": True}}, "config": [["num_decoder_layers"]],
+        },
+    },
+    "mt5-encoder": {
+        "base": "mt5",
+        "spec": {"share_embeddings": False, "decoder": None},
+        "hf": {
+            "when": {"architectures": [["MT5ForTokenClassification"], ["MT5EncoderModel"]], "feed_forward_proj": [None, "gated-silu", "gated-gelu"]},
+            "classes": {"MT5EncoderModel": [], "MT5ForTokenClassification": ["tag"]}, "class_prefix": {"MT5ForTokenClassification": "transformer."},
+            "heads": {"tag": {"task": "tag", "output": "$labels", "bias": True}}, "config": [["num_decoder_layers"]],
+        },
+    },
     "t5": {
         "values": {
             "vocab": 32128, "context": 512, "drop": 0.1, "eps": 1e-6, "norm": {"kind": "rms", "eps": "$eps"}, "head_dim": 64, "inner": ["@times", "$width", 4],
@@ -39,7 +66,8 @@ RECIPES = {
             "schedule": {"kind": "inverse_sqrt", "warmup": 1000},
         },
         "hf": {
-            "types": ["t5"], "when": {"feed_forward_proj": [None, "relu"]},
+            "types": ["t5"], "when": {"feed_forward_proj": [None, "relu"]}, "prefixes": ["", "transformer."],
+            "class_prefix": {"T5ForSequenceClassification": "transformer.", "MT5ForSequenceClassification": "transformer."},
             "classes": {
                 "T5ForConditionalGeneration": ["lm"], "T5WithLMHeadModel": ["lm"], "T5Model": [], "T5ForSequenceClassification": ["classify"], "T5ForQuestionAnswering": ["span"],
             },
@@ -54,19 +82,19 @@ RECIPES = {
                 ["tie_word_embeddings", "out_scale", {True: "$root", False: 1.0}, True], ["<scale_decoder_outputs", "out_scale", {True: "$root", False: 1.0}], ["eos_token_id", "eos", 1], ["@labels", "labels"],
             ],
             "weights": [
-                ["{encoder|decoder}.embed_tokens.weight", "encoder.embed.token", "also"], ["shared.weight", "encoder.embed.token"], ["lm_head.weight", "heads.lm.weight"],
-                ["{encoder|decoder}.block.{i}.layer.0.SelfAttention.{q|k|v|o}.weight", "{encoder|decoder}.layers.{i}.attention.heads.{q|k|v|o}.weight"],
-                ["{encoder|decoder}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "{encoder|decoder}.relative.0.weight"],
-                ["decoder.block.{i}.layer.1.EncDecAttention.{q|k|v|o}.weight", "decoder.layers.{i}.cross.heads.{q|k|v|o}.weight"],
-                ["encoder.block.{i}.layer.1.DenseReluDense.{wi|wo}.weight", "encoder.layers.{i}.ffn.{up|down}.weight"],
-                ["decoder.block.{i}.layer.2.DenseReluDense.{wi|wo}.weight", "decoder.layers.{i}.ffn.{up|down}.weight"],
-                ["{encoder|decoder}.block.{i}.layer.0.layer_norm.weight", "{encoder|decoder}.layers.{i}.join_attention.ins.0.weight"],
-                ["decoder.block.{i}.layer.1.layer_norm.weight", "decoder.layers.{i}.join_cross.ins.0.weight"],
-                ["encoder.block.{i}.layer.1.layer_norm.weight", "encoder.layers.{i}.join_ffn.ins.0.weight"], ["decoder.block.{i}.layer.2.layer_norm.weight", "decoder.layers.{i}.join_ffn.ins.0.weight"],
-                ["{encoder|decoder}.final_layer_norm.weight", "{encoder|decoder}.final_norm.weight"], ["qa_outputs.*", "heads.span.*"],
+                ["~{encoder|decoder}.embed_tokens.weight", "encoder.embed.token", "also"], ["~shared.weight", "encoder.embed.token"], ["lm_head.weight", "heads.lm.weight"],
+                ["~{encoder|decoder}.block.{i}.layer.0.SelfAttention.{q|k|v|o}.weight", "{encoder|decoder}.layers.{i}.attention.heads.{q|k|v|o}.weight"],
+                ["~{encoder|decoder}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "{encoder|decoder}.relative.0.weight"],
+                ["~decoder.block.{i}.layer.1.EncDecAttention.{q|k|v|o}.weight", "decoder.layers.{i}.cross.heads.{q|k|v|o}.weight"],
+                ["~encoder.block.{i}.layer.1.DenseReluDense.{wi|wo}.weight", "encoder.layers.{i}.ffn.{up|down}.weight"],
+                ["~decoder.block.{i}.layer.2.DenseReluDense.{wi|wo}.weight", "decoder.layers.{i}.ffn.{up|down}.weight"],
+                ["~{encoder|decoder}.block.{i}.layer.0.layer_norm.weight", "{encoder|decoder}.layers.{i}.join_attention.ins.0.weight"],
+                ["~decoder.block.{i}.layer.1.layer_norm.weight", "decoder.layers.{i}.join_cross.ins.0.weight"],
+                ["~encoder.block.{i}.layer.1.layer_norm.weight", "encoder.layers.{i}.join_ffn.ins.0.weight"], ["~decoder.block.{i}.layer.2.layer_norm.weight", "decoder.layers.{i}.join_ffn.ins.0.weight"],
+                ["~{encoder|decoder}.final_layer_norm.weight", "{encoder|decoder}.final_norm.weight"], ["qa_outputs.*", "heads.span.*"], ["classifier.*", "heads.tag.*"],
                 ["classification_head.dense.*", "heads.classify.dense.*"], ["classification_head.out_proj.*", "heads.classify.*"],
             ],
-            "drop": ["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"],
+            "drop": ["*decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"],
         },
     },
     "t5-v1.1": {
@@ -76,8 +104,8 @@ RECIPES = {
             "when": {"feed_forward_proj": ["gated-silu", "gated-gelu"]},
             "config": [["feed_forward_proj", "act", {"gated-gelu": "gelu_tanh", "gated-silu": "silu"}]],
             "weights": [
-                ["encoder.block.{i}.layer.1.DenseReluDense.{wi_0|wi_1|wo}.weight", "encoder.layers.{i}.ffn.{gate|up|down}.weight"],
-                ["decoder.block.{i}.layer.2.DenseReluDense.{wi_0|wi_1|wo}.weight", "decoder.layers.{i}.ffn.{gate|up|down}.weight"],
+                ["~encoder.block.{i}.layer.1.DenseReluDense.{wi_0|wi_1|wo}.weight", "encoder.layers.{i}.ffn.{gate|up|down}.weight"],
+                ["~decoder.block.{i}.layer.2.DenseReluDense.{wi_0|wi_1|wo}.weight", "decoder.layers.{i}.ffn.{gate|up|down}.weight"],
             ],
         },
     },
