@@ -88,7 +88,7 @@ def emit(args: argparse.Namespace, **row: Any) -> Row:
 class Worker:
     """A process in a package's environment that answers requests (see workers/wire.py)."""
 
-    def __init__(self, peer: str, args: argparse.Namespace, cold: bool = False) -> None:
+    def __init__(self, peer: str, args: argparse.Namespace, cold: bool = False, module: str = "") -> None:
         self.peer = peer
         self.log = tempfile.TemporaryFile()
         self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -100,7 +100,7 @@ class Worker:
             environment["TORCHINDUCTOR_CACHE_DIR"] = self.scratch.name
         python = args.python if peer == "polyhead" else args.peers_python
         self.process = subprocess.Popen(
-            [python, "-m", f"workers.{peer}"], cwd=HERE, env=environment, stdin=subprocess.PIPE,
+            [python, "-m", f"workers.{module or peer}"], cwd=HERE, env=environment, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self.log, text=True, encoding="utf-8",
         )  # fmt: skip
 
@@ -223,6 +223,24 @@ def speedup(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
 
 
+def apart(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The largest difference between two samples of an answer, relative to the largest number of theirs."""
+    largest = max(map(abs, theirs)) or 1.0
+    return max(abs(our - their) for our, their in zip(ours, theirs, strict=True)) / largest
+
+
+def random_folder(args: argparse.Namespace, folder: Path, **spec: Any) -> None:
+    """Has transformers write a Hugging Face folder of random weights, and waits until it is on the disk."""
+    with Pool(args) as pool:
+        try:
+            pool.build(Variant("hf", "folder", {"folder": str(folder), **spec}), "folder")
+        except WorkerError as error:
+            sys.exit(f"the folder of random weights could not be made: {error}")
+    for path in folder.iterdir():  # writing it back later would disturb what is timed
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """A Markdown table of the rows; the columns are the first row's keys."""
     print(f"\n{title}\n")
@@ -241,7 +259,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def machine(args: argparse.Namespace) -> None:
+def machine(args: argparse.Namespace) -> Row:
     """One line that says where this ran; the vector units decide whether bf16 is worth anything."""
     cpuinfo = Path("/proc/cpuinfo")
     facts = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
@@ -250,7 +268,7 @@ def machine(args: argparse.Namespace) -> None:
     telling = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
     vectors = [flag for flag in telling if flag in flags]
     model = known.get("model name") or platform.processor()
-    emit(args, machine=model, vectors=vectors, processors=os.cpu_count(), threads=args.threads)
+    return emit(args, machine=model, vectors=vectors, processors=os.cpu_count(), threads=args.threads)
 
 
 class Load:

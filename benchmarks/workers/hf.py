@@ -1,4 +1,5 @@
-"""transformers: GPT-2 in a plain loop or under Trainer; `generate` with dynamic or static cache."""
+"""transformers: GPT-2 in a plain loop or under Trainer; `generate` with dynamic or static cache; folders of random
+weights and their forward pass."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    BertConfig,
+    BertModel,
     CompileConfig,
     GenerationConfig,
     GPT2Config,
@@ -20,6 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from workers.inputs import DTYPES, ids, sample
 from workers.training import Corpus, PlainSteps, cross_entropy
 from workers.wire import Unit, serve
 
@@ -134,9 +140,42 @@ def decoder(shape: str) -> Any:
     return LlamaForCausalLM(llama)
 
 
+class Folder:
+    """A Hugging Face folder of random weights, written when built."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        torch.manual_seed(0)
+        net = BertModel(BertConfig()) if spec["shape"] == "bert" else LlamaForCausalLM(LlamaConfig(**spec["config"]))
+        net.to(DTYPES[spec["dtype"]]).save_pretrained(spec["folder"], max_shard_size="100GB")
+        self.params = sum(weight.numel() for weight in net.parameters())
+
+    def run(self, units: int) -> None:
+        raise NotImplementedError("a folder is only built")
+
+
+class Forward:
+    """Forward pass, attention by sdpa, without a mask or a cache. BERT's answer is the pooled row, over the hidden
+    states. One unit is one pass."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        bert, options = spec["shape"] == "bert", {"dtype": DTYPES[spec["dtype"]], "attn_implementation": "sdpa"}
+        self.net = (AutoModel if bert else AutoModelForCausalLM).from_pretrained(spec["folder"], **options).eval()
+        self.params = sum(weight.numel() for weight in self.net.parameters())
+        self.call = torch.compile(self.net) if spec["compile"] else self.net
+        self.ids = ids(spec["batch"], spec["tokens"], self.net.config.vocab_size)
+        self.answer, self.options = ("pooler_output", {}) if bert else ("logits", {"use_cache": False})
+
+    @torch.inference_mode()
+    def run(self, units: int) -> dict[str, Any]:
+        for _ in range(units):
+            found = self.call(input_ids=self.ids, **self.options)
+        return {"sample": sample(found[self.answer])}
+
+
 def train(spec: dict[str, Any]) -> Unit:
     return TrainerSteps(spec) if spec.get("trainer") else PlainSteps(spec, gpt2(spec["size"]), loss)
 
 
 if __name__ == "__main__":
-    serve({"train": train, "decode": Generate}, ["torch", "transformers", "accelerate"])
+    kinds = {"train": train, "decode": Generate, "folder": Folder, "forward": Forward}
+    serve(kinds, ["torch", "transformers", "accelerate"])

@@ -1,4 +1,5 @@
-"""polyhead: Trainer on the peers' shapes, its CPU recipe at 0.80 M parameters, packed generation."""
+"""polyhead: Trainer on the peers' shapes, its CPU recipe at 0.80 M parameters, packed generation; the
+forward pass of a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+import polyhead as ph
 from polyhead.families import override, preset, resolve
 from polyhead.generate import Engine, Model
 from polyhead.generate.pack import prepare
 from polyhead.nn import Batch, ModelSpec, Tokens, Transformer
 from polyhead.train import AdamWSpec, Trainer, TrainingConfig, build_config
+from workers.inputs import DTYPES, ids, sample
 from workers.training import Corpus
 from workers.wire import serve
 
@@ -104,6 +107,21 @@ def decoder(shape: str) -> ModelSpec:
     return override(preset("llama-7b"), changes)
 
 
+class Forward:
+    """Forward pass of a loaded folder, prepared for speed: logits, or BERT's pooled row. One unit is one pass."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.net = ph.load(spec["folder"], dtype=DTYPES[spec["dtype"]]).prepared
+        self.params = self.net.spec.params().total
+        self.tokens = Tokens(ids(spec["batch"], spec["tokens"], self.net.spec.vocab))
+
+    @torch.inference_mode()
+    def run(self, units: int) -> dict[str, Any]:
+        for _ in range(units):
+            answer = self.net(self.tokens)
+        return {"sample": sample(answer)}
+
+
 def train(spec: dict[str, Any]) -> Steps:
     optimizer = AdamWSpec(lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     batch, precision = spec["size"]["batch"], spec["dtype"]
@@ -112,4 +130,5 @@ def train(spec: dict[str, Any]) -> Steps:
 
 
 if __name__ == "__main__":
-    serve({"train": train, "curve": Recipe, "decode": Generate}, ["torch"])
+    kinds = {"train": train, "curve": Recipe, "decode": Generate, "forward": Forward}
+    serve(kinds, ["torch"])
