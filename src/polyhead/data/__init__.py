@@ -14,6 +14,7 @@ tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, masked, seq2seq
 images.py       pictures → pixels, as a published model's processor makes them
+sound.py        waveforms → frames of a log-mel spectrum, likewise
 loader.py       samples → steps, over ranks and micro-batches
 """
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data.images import pixels, read_images
 from ..errors import ConfigError, UserError
-from ..nn import ModelSpec, Pair, PairSpec, Patches, Tokens, Transformer
+from ..nn import Pair, Tokens, Transformer
 from ..text import Tokenizer
 from .embed import rows_of
 from .engine import batch, evaluating
@@ -18,24 +17,12 @@ from .engine import batch, evaluating
 Classes = list[list[tuple[str, float]]]
 
 
-def pixels_for(spec: ModelSpec | PairSpec, meta: Mapping[str, Any], images: Any) -> Tensor:
-    """What Model.pixels says."""
-    reads = (spec.image if isinstance(spec, PairSpec) else spec).top.embedding.input
-    if not isinstance(reads, Patches):
-        raise ConfigError("this model reads no images", expected="a model that reads patches", received=f"one that reads {reads.kind}")
-    if meta.get("preprocessor") is None:
-        raise ConfigError(
-            "nothing says how this model's images are prepared", expected="preprocessor_config.json in its folder", received="none",
-            change='set model.meta["preprocessor"] to what such a file says, as {"image_processor_type": "ViTImageProcessor"}',
-        )  # fmt: skip
-    return pixels(images, read_images(meta["preprocessor"]), reads.channels)
-
-
 @torch.inference_mode()
 def classify_images(
-    net: Transformer | Pair, tokenizer: Tokenizer | None, meta: Mapping[str, Any], images: Any, texts: Sequence[str] | None, top: int | None, size: int
-) -> Classes:
-    """What Model.classify_images says; size: images at a time."""
+    net: Transformer | Pair, tokenizer: Tokenizer | None, meta: Mapping[str, Any], pixels: Callable[[Any], Tensor],
+    images: Any, texts: Sequence[str] | None, top: int | None, size: int,
+) -> Classes:  # fmt: skip
+    """What Model.classify_images says; pixels: Model.pixels, size: images at a time."""
     for name, number in (("top", top), ("batch", size)):
         if number is not None and (type(number) is not int or number < 1):
             raise UserError(f"{name} is not possible", expected="a whole number above 0", received=repr(number)[:100])
@@ -48,7 +35,7 @@ def classify_images(
     with evaluating(net):
         names, answer = _of_pair(net, tokenizer, texts) if isinstance(net, Pair) else _of_head(net, meta)
         for start in range(0, len(images), size):
-            seen = pixels_for(net.spec, meta, images[start : start + size])
+            seen = pixels(images[start : start + size])
             found.append(answer(seen.to(like.device, like.dtype)).softmax(-1).cpu())
     return [_best(row, names, top) for rows in found for row in rows]
 

@@ -21,10 +21,10 @@ from .beam import Beam, beam_search
 from .embed import embed
 from .engine import Engine, batch, check_room, evaluating
 from .folder import read_folder, write_folder, write_huggingface
-from .images import classify_images, pixels_for
 from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
 from .sample import Sampling
+from .senses import Senses
 from .stop import Limits, Reason, Row
 from .write import write
 
@@ -60,7 +60,7 @@ class Generation:
         return self.text if self.text is not None else " ".join(map(str, self.new_ids))
 
 
-class Model:
+class Model(Senses):
     """A Transformer ready to use; or a Pair of them, whose `net(texts, images)` compares, and which writes no text.
 
     meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that
@@ -291,22 +291,6 @@ class Model:
         """
         net = self.net.text if isinstance(self.net, Pair) else self.prepared
         return embed(net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
-
-    def pixels(self, images: Any) -> Tensor:
-        """(B, channels, H, W) fp32, what a model that sees reads as Tokens(signal=…): the images resized, cropped and
-        normalised as its preprocessor_config.json says.
-
-        images: one or a list of names of files, Pillow images, or uint8 arrays (H, W) or (H, W, 3). Raises UserError.
-        """
-        return pixels_for(self.spec, self.meta, images)
-
-    def classify_images(self, images: Any, texts: Sequence[str] | None = None, *, top: int | None = None, batch: int = 16) -> list[list[tuple[str, float]]]:
-        """For each image its classes with their probabilities, the most probable first; `top` of them, None: all.
-
-        The model's own classes, by its id2label; of a pair of towers `texts`, such as "a photo of a cat". batch: images at
-        a time. Raises UserError.
-        """
-        return classify_images(self.net, self.tokenizer, self.meta, images, texts, top, batch)
 
     def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
         """Write a folder that `load` reads, each file atomically.
