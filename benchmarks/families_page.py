@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from polyhead import families
+from polyhead.errors import ConfigError
 from polyhead.families import exchange
 from polyhead.families.presets import FAMILIES
 from polyhead.nn import BlockSpec, ModelSpec, StackSpec
@@ -36,9 +37,12 @@ class Family(NamedTuple):
 # ---------------------------------------------------------------- who there is
 
 
-def recipe_of(case: Case) -> str:
-    """The recipe that reads a case's checkpoint; what its fields leave open is as transformers' class has it."""
-    return exchange.find_recipe(config_of(case))
+def recipe_of(case: Case) -> str | None:
+    """The recipe that reads a case's checkpoint. None: no recipe does."""
+    try:
+        return exchange.find_recipe(config_of(case))
+    except ConfigError:
+        return None
 
 
 def config_of(case: Case) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def config_of(case: Case) -> dict[str, Any]:
 
 def found() -> list[Family]:
     """Every recipe with an hf section, in the order of the package."""
-    cases: dict[str, list[Case]] = {}
+    cases: dict[str | None, list[Case]] = {}
     for case in CASES:
         cases.setdefault(recipe_of(case), []).append(case)
     return [
@@ -57,9 +61,12 @@ def found() -> list[Family]:
 
 
 def _specs(name: str, cases: list[Case]) -> list[ModelSpec]:
+    """Its presets'; without one, that of its first checkpoint; without that, its base's."""
     published = [own for f in FAMILIES.values() for own, values in f.PRESETS.items() if values["recipe"] == name]
     specs = [spec for spec in map(families.preset, published) if spec.family == name]
-    return specs or [exchange.read_config(config_of(case), case.name).spec for case in cases[:1]]
+    specs = specs or [exchange.read_config(config_of(case), case.name).spec for case in cases[:1]]
+    base = next(f.RECIPES[name].get("base") for f in FAMILIES.values() if name in f.RECIPES)
+    return specs or _specs(base, [])
 
 
 def shape(spec: ModelSpec) -> str:
@@ -220,7 +227,7 @@ def classes_list(all_families: list[Family]) -> str:
 def sizes() -> dict[str, int]:
     """Lines of each family's file."""
     folder = Path(families.__file__).parent
-    return {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in families.presets_files()}
+    return {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in FAMILIES}
 
 
 def sizes_text() -> str:
