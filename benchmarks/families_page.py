@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.parity.cases import CASES, Case
+
 from polyhead import families
 from polyhead.errors import ConfigError
 from polyhead.families import exchange
-from polyhead.families.presets import FAMILIES
-from polyhead.nn import BlockSpec, ModelSpec, StackSpec
-from tests.parity.cases import CASES, Case
+from polyhead.families.pairs import is_pair
+from polyhead.families.presets import FAMILIES, PAIRS
+from polyhead.nn import BlockSpec, ModelSpec, PairSpec, StackSpec
 
 ROOT = Path(__file__).parents[1]
 PAGE, MEASURED = ROOT / "docs" / "families.md", ROOT / "benchmarks" / "families.json"
@@ -25,42 +27,50 @@ SHAPES = ("Encoders", "Decoders", "Encoder–decoders", "Pictures and sound")
 
 
 class Family(NamedTuple):
-    """One recipe that reads a Hugging Face model_type. specs: of its published sizes, or of its test checkpoints."""
+    """One recipe that reads a Hugging Face model_type, or a pair of two. specs: of its published sizes, or of its test checkpoints."""
 
     name: str
     types: list[str]
     classes: dict[str, list[str]]
-    specs: list[ModelSpec]
+    specs: list[ModelSpec | PairSpec]
     cases: list[Case]
 
 
 # ---------------------------------------------------------------- who there is
 
 
-def recipe_of(case: Case) -> str | None:
-    """The recipe that reads a case's checkpoint. None: no recipe does."""
+def reader(case: Case) -> str | None:
+    """The recipe, or the pair, that reads a case's checkpoint. None: nothing does."""
+    config = config_of(case)
+    if is_pair(config):
+        return next(name for name, data in PAIRS.items() if case.family in data["types"])
     try:
-        return exchange.find_recipe(config_of(case))
+        return exchange.find_recipe(config)
     except ConfigError:
         return None
 
 
 def config_of(case: Case) -> dict[str, Any]:
+    """What its config.json says; what its fields leave open is as transformers' class has it."""
     return {"model_type": case.family, "architectures": [case.model], **case.fields}
 
 
 def found() -> list[Family]:
-    """Every recipe with an hf section, in the order of the package."""
+    """Every recipe with an hf section, in the order of the package, and every pair."""
     cases: dict[str | None, list[Case]] = {}
     for case in CASES:
-        cases.setdefault(recipe_of(case), []).append(case)
-    return [
+        cases.setdefault(reader(case), []).append(case)
+    single = [
         Family(name, hf["types"], hf["classes"], _specs(name, cases.get(name, [])), cases.get(name, []))
         for name, recipe in families.recipes().items() if (hf := recipe.get("hf"))
     ]  # fmt: skip
+    return single + [
+        Family(name, data["types"], {data["class"]: ["pair"]}, [families.pair(two) for two in data["presets"]], cases.get(name, []))
+        for name, data in PAIRS.items()
+    ]  # fmt: skip
 
 
-def _specs(name: str, cases: list[Case]) -> list[ModelSpec]:
+def _specs(name: str, cases: list[Case]) -> list[ModelSpec | PairSpec]:
     """Its presets'; without one, that of its first checkpoint; without that, its base's."""
     published = [own for f in FAMILIES.values() for own, values in f.PRESETS.items() if values["recipe"] == name]
     specs = [spec for spec in map(families.preset, published) if spec.family == name]
@@ -69,10 +79,14 @@ def _specs(name: str, cases: list[Case]) -> list[ModelSpec]:
     return specs or _specs(base, [])
 
 
-def shape(spec: ModelSpec) -> str:
-    if any(stack.embedding.vocab is None for stack in spec.stacks.values()):
+def stacks(spec: ModelSpec | PairSpec) -> dict[str, StackSpec]:
+    return {"image": spec.image.top, "text": spec.text.top} if isinstance(spec, PairSpec) else spec.stacks
+
+
+def shape(spec: ModelSpec | PairSpec) -> str:
+    if any(stack.embedding.vocab is None for stack in stacks(spec).values()):
         return SHAPES[3]
-    return SHAPES[2] if len(spec.stacks) == 2 else SHAPES[0] if spec.decoder is None else SHAPES[1]
+    return SHAPES[2] if len(stacks(spec)) == 2 else SHAPES[0] if "encoder" in stacks(spec) else SHAPES[1]
 
 
 # ---------------------------------------------------------------- the axes in words
@@ -170,7 +184,7 @@ def values(family: Family, axis: str) -> str:
     """An axis over all sizes, stacks and kinds of layer of a family; what differs between the two stacks says whose it is."""
     told: dict[str, list[str]] = {}
     for spec in family.specs:
-        for name, stack in spec.stacks.items():
+        for name, stack in stacks(spec).items():
             for kind in dict.fromkeys(stack.kind(i) for i in range(stack.layers)):
                 told.setdefault(name, []).append(AXES[axis](stack, stack.blocks[kind]))
     sides = {name: "<br>".join(dict.fromkeys(words)) for name, words in told.items()}
@@ -181,10 +195,11 @@ def values(family: Family, axis: str) -> str:
 
 def output(family: Family) -> str:
     """Whether the matrix of the language model's head is the table."""
-    templates = [families.recipes()[family.name]["hf"]["heads"][head] for head in ("lm", "mlm") if head in _heads(family)]
-    if not templates:
+    asked = [head for head in ("lm", "mlm") if head in _heads(family)]
+    if not asked:
         return "–"
-    tied = {exchange.fill(t.get("tied", False), families.recipes()[family.name]["values"] | {"n": 1}) for t in templates}
+    recipe = families.recipes()[family.name]
+    tied = {exchange.fill(recipe["hf"]["heads"][head].get("tied", False), recipe["values"]) for head in asked}
     tied |= {head.tied for spec in family.specs for head in spec.heads.values() if head.task in ("lm", "mlm")}
     return "tied" if tied == {True} else "its own" if tied == {False} else "tied or its own"
 
