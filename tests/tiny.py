@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TRAINING = ["training.steps=4", "training.batch=4", "training.context=32", "training.eval_every=2", "training.log_every=1",
             "training.sample_tokens=8", "training.compile=off", "training.threads=1"]  # fmt: skip
 SMALL = ["model.decoder.layers=1", "model.decoder.width=32"]
 SMALL_ENCODER = ["model.encoder.layers=1", "model.encoder.width=32"]
+
+
+@contextmanager
+def families_as_before() -> Iterator[None]:
+    """Families registered inside are unknown again behind it."""
+    from polyhead.families.presets import FAMILIES, known_anew
+
+    before = dict(FAMILIES)
+    yield
+    FAMILIES.clear()
+    FAMILIES.update(before)
+    known_anew()
 
 
 def prose(lines: int = 400) -> str:

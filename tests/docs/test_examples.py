@@ -21,7 +21,7 @@ import pytest
 
 from polyhead.cli import main
 from polyhead.commands import demo
-from tests.tiny import SMALL, SMALL_ENCODER, TRAINING, train_tiny, write_files
+from tests.tiny import SMALL, SMALL_ENCODER, TRAINING, families_as_before, train_tiny, write_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,20 +96,25 @@ def run_command(command: Command, capsys: pytest.CaptureFixture[str], monkeypatc
         assert out.startswith(command.shown.rstrip("\n")), f"{command}\n{out}"
 
 
+def run_block(kind: str, body: str, page: Path, names: dict[str, object], capsys, monkeypatch) -> None:
+    if kind == "yaml":
+        Path("recipe.yaml").write_text(body, encoding="utf-8")
+    elif kind == "python":
+        exec(compile(body, str(page), "exec"), names)  # noqa: S102 - our own page
+    elif kind == "console":
+        for command in commands(body):
+            run_command(command, capsys, monkeypatch)
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if HERE.search(p.read_text(encoding="utf-8"))], ids=lambda page: page.name)
 def test_every_example_runs(page: Path, runs, tiny_demo, tmp_path, monkeypatch, capsys) -> None:
     text = page.read_text(encoding="utf-8")
     lay_out(tmp_path, HERE.search(text)[1], runs)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
-    for kind, body in BLOCK.findall(text):
-        if kind == "yaml":
-            Path("recipe.yaml").write_text(body, encoding="utf-8")
-        elif kind == "python":
-            exec(compile(body, str(page), "exec"), names)  # noqa: S102 - our own page
-        elif kind == "console":
-            for command in commands(body):
-                run_command(command, capsys, monkeypatch)
+    with families_as_before():
+        for kind, body in BLOCK.findall(text):
+            run_block(kind, body, page, names, capsys, monkeypatch)
 
 
 def test_a_page_that_is_not_run_here_has_a_test_of_its_own() -> None:

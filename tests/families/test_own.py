@@ -12,8 +12,9 @@ import torch
 import polyhead as ph
 from polyhead.errors import ConfigError
 from polyhead.families import by_family, presets, recipes, register
-from polyhead.families.presets import FAMILIES, known_anew
+from polyhead.families.presets import FAMILIES
 from polyhead.nn import Tokens
+from tests.tiny import families_as_before
 
 HF = {"types": ["heron"], "classes": {"HeronForCausalLM": ["lm"]}, "config": [["attention_bias", "bias", {False: "", True: "qkvo"}, True]]}
 RECIPE = {"base": "llama", "values": {"vocab": 99, "context": 32, "bias": "qkvo"}, "hf": HF}
@@ -22,11 +23,8 @@ TINY = {"recipe": "heron", "width": 32, "layers": 2, "heads": 4, "inner": 48}
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    before = dict(FAMILIES)
-    yield
-    FAMILIES.clear()
-    FAMILIES.update(before)
-    known_anew()
+    with families_as_before():
+        yield
 
 
 def test_its_presets_build_and_its_folders_go_out_and_come_in(tmp_path: Path) -> None:
