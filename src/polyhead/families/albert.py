@@ -14,6 +14,7 @@ RECIPES = {
             "classes": {
                 "AlbertModel": ["pooler"], "AlbertForMaskedLM": ["mlm"], "AlbertForPreTraining": ["mlm", "pair"],
                 "AlbertForSequenceClassification": ["classify"], "AlbertForTokenClassification": ["tag"], "AlbertForQuestionAnswering": ["span"],
+                "AlbertForMultipleChoice": ["choice"],
             },
             "bare": ["AlbertModel"],
             "heads": {"mlm": {"task": "mlm", "dense": "$table", "act": "$act", "norm": "$norm", "output": "$vocab", "tied": "$tied", "bias": True}},
@@ -28,7 +29,7 @@ RECIPES = {
                 ["~encoder.albert_layer_groups.{g}.albert_layers.{j}.attention.LayerNorm.*", "encoder.layers.{i}.join_attention.after.*"],
                 ["~encoder.albert_layer_groups.{g}.albert_layers.{j}.{ffn|ffn_output}.*", "encoder.layers.{i}.ffn.{up|down}.*"],
                 ["~encoder.albert_layer_groups.{g}.albert_layers.{j}.full_layer_layer_norm.*", "encoder.layers.{i}.join_ffn.after.*"],
-                ["~pooler.*", "heads.{pooler|classify|pair}.dense.*"], ["predictions.dense.*", "heads.mlm.dense.*"], ["predictions.LayerNorm.*", "heads.mlm.norm.*"],
+                ["~pooler.*", "heads.{pooler|classify|pair|choice}.dense.*"], ["predictions.dense.*", "heads.mlm.dense.*"], ["predictions.LayerNorm.*", "heads.mlm.norm.*"],
                 ["predictions.bias", "heads.mlm.bias"], ["predictions.decoder.bias", "heads.mlm.bias", "also"], ["predictions.decoder.weight", "heads.mlm.weight"],
                 ["sop_classifier.classifier.*", "heads.pair.*"],
             ],

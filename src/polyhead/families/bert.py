@@ -49,7 +49,7 @@ RECIPES = {
                 "mlm": {"task": "mlm", "dense": "$width", "act": "$act", "norm": "$norm", "output": "$vocab", "tied": "$tied", "bias": True},
                 "classify": {"task": "classify", "pool": "first", "dense": "$width", "act": "tanh", "output": "$labels", "bias": True},
                 "choice": {"task": "classify", "pool": "first", "dense": "$width", "act": "tanh", "output": 1, "bias": True},
-                "pair": {"task": "classify", "pool": "first", "dense": "$width", "act": "tanh", "output": 2, "bias": True},
+                "pair": {"task": "pair", "pool": "first", "dense": "$width", "act": "tanh", "output": 2, "bias": True},
                 "tag": {"task": "tag", "output": "$labels", "bias": True}, "span": {"task": "span", "output": 2, "bias": True},
             },
             "config": [

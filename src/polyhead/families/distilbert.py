@@ -9,8 +9,12 @@ RECIPES = {
             "classes": {
                 "DistilBertModel": [], "DistilBertForMaskedLM": ["mlm"], "DistilBertForSequenceClassification": ["classify"],
                 "DistilBertForTokenClassification": ["tag"], "DistilBertForQuestionAnswering": ["span"],
+                "DistilBertForMultipleChoice": ["choice"],
             },
-            "heads": {"classify": {"task": "classify", "pool": "first", "dense": "$width", "act": "relu", "output": "$labels", "bias": True}},
+            "heads": {
+                "classify": {"task": "classify", "pool": "first", "dense": "$width", "act": "relu", "output": "$labels", "bias": True},
+                "choice": {"task": "classify", "pool": "first", "dense": "$width", "act": "relu", "output": 1, "bias": True},
+            },
             "config": [
                 ["vocab_size", "vocab", 30522], ["dim", "width", 768], ["n_layers", "layers", 6], ["n_heads", "heads", 12], ["hidden_dim", "inner", 3072],
                 ["activation", "act", {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu", "silu": "silu"}, "gelu"],
@@ -24,7 +28,7 @@ RECIPES = {
                 ["~transformer.layer.{i}.ffn.{lin1|lin2}.*", "encoder.layers.{i}.ffn.{up|down}.*"],
                 ["~transformer.layer.{i}.output_layer_norm.*", "encoder.layers.{i}.join_ffn.after.*"],
                 ["vocab_transform.*", "heads.mlm.dense.*"], ["vocab_layer_norm.*", "heads.mlm.norm.*"], ["vocab_projector.bias", "heads.mlm.bias"],
-                ["vocab_projector.weight", "heads.mlm.weight"], ["pre_classifier.*", "heads.classify.dense.*"],
+                ["vocab_projector.weight", "heads.mlm.weight"], ["pre_classifier.*", "heads.{classify|choice}.dense.*"],
             ],
         },
     },

@@ -11,18 +11,23 @@ RECIPES = {
             "classes": {
                 "ElectraModel": [], "ElectraForMaskedLM": ["mlm"], "ElectraForPreTraining": ["rtd"], "ElectraForSequenceClassification": ["classify"],
                 "ElectraForTokenClassification": ["tag"], "ElectraForQuestionAnswering": ["span"],
+                "ElectraForMultipleChoice": ["choice"],
             },
             "heads": {
                 "mlm": {"task": "mlm", "dense": "$table", "act": "gelu", "norm": "$norm", "output": "$vocab", "tied": "$tied", "bias": True},
                 "rtd": {"task": "rtd", "dense": "$width", "act": "$act", "output": 1, "bias": True},
                 "classify": {"task": "classify", "pool": "first", "dense": "$width", "act": "gelu", "output": "$labels", "bias": True},
+                "choice": {"task": "classify", "pool": "first", "dense": "$width", "act": "$summary", "output": 1, "bias": True},
             },
-            "config": [["embedding_size", "table", 128]],
+            "config": [
+                ["embedding_size", "table", 128], ["summary_activation", "summary", {"gelu": "gelu", "tanh": "tanh", "relu": "relu"}, "gelu"],
+                ["summary_type", "=", [None, "first"]], ["summary_use_proj", "=", [None, True]],
+            ],
             "weights": [
                 ["~embeddings_project.*", "encoder.embed.project.*"], ["generator_predictions.dense.*", "heads.mlm.dense.*"],
                 ["generator_predictions.LayerNorm.*", "heads.mlm.norm.*"], ["generator_lm_head.bias", "heads.mlm.bias"], ["generator_lm_head.weight", "heads.mlm.weight"],
                 ["discriminator_predictions.dense.*", "heads.rtd.dense.*"], ["discriminator_predictions.dense_prediction.*", "heads.rtd.*"],
-                ["classifier.dense.*", "heads.classify.dense.*"], ["classifier.out_proj.*", "heads.classify.*"], ["classifier.*", "heads.tag.*"],
+                ["classifier.dense.*", "heads.classify.dense.*"], ["classifier.out_proj.*", "heads.classify.*"], ["classifier.*", "heads.{choice|tag}.*"], ["sequence_summary.summary.*", "heads.choice.dense.*"],
             ],
         },
     },

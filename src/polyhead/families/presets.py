@@ -49,6 +49,7 @@ _FAMILIES = (
     "bloom",
     "falcon",
     "bert",
+    "bert_decoder",
     "roberta",
     "longformer",
     "bigbird",

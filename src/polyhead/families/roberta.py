@@ -10,7 +10,7 @@ RECIPES = {
             "types": ["roberta"], "prefixes": ["roberta."],
             "classes": {
                 "RobertaModel": ["pooler"], "RobertaForMaskedLM": ["mlm"], "RobertaForSequenceClassification": ["classify"],
-                "RobertaForTokenClassification": ["tag"], "RobertaForQuestionAnswering": ["span"],
+                "RobertaForTokenClassification": ["tag"], "RobertaForQuestionAnswering": ["span"], "RobertaForMultipleChoice": ["choice"],
             },
             "bare": ["RobertaModel"],
             "heads": {"mlm": {"task": "mlm", "dense": "$width", "act": "gelu", "norm": "$norm", "output": "$vocab", "tied": "$tied", "bias": True}},
@@ -18,9 +18,9 @@ RECIPES = {
                 ["max_position_embeddings", "context", "@less_two", 512], ["pad_token_id", "=", [1]], ["vocab_size", "vocab", 50265],
             ],
             "weights": [
-                ["~pooler.dense.*", "heads.pooler.dense.*"], ["lm_head.dense.*", "heads.mlm.dense.*"], ["lm_head.layer_norm.*", "heads.mlm.norm.*"],
+                ["~pooler.dense.*", "heads.{pooler|choice}.dense.*"], ["lm_head.dense.*", "heads.mlm.dense.*"], ["lm_head.layer_norm.*", "heads.mlm.norm.*"],
                 ["lm_head.bias", "heads.mlm.bias"], ["lm_head.decoder.bias", "heads.mlm.bias", "also"], ["lm_head.decoder.weight", "heads.mlm.weight"],
-                ["classifier.dense.*", "heads.classify.dense.*"], ["classifier.out_proj.*", "heads.classify.*"], ["classifier.*", "heads.tag.*"],
+                ["classifier.dense.*", "heads.classify.dense.*"], ["classifier.out_proj.*", "heads.classify.*"], ["classifier.*", "heads.{choice|tag}.*"],
             ],
         },
     },
@@ -30,7 +30,7 @@ RECIPES = {
             "types": ["xlm-roberta"],
             "classes": {
                 "XLMRobertaModel": ["pooler"], "XLMRobertaForMaskedLM": ["mlm"], "XLMRobertaForSequenceClassification": ["classify"],
-                "XLMRobertaForTokenClassification": ["tag"], "XLMRobertaForQuestionAnswering": ["span"],
+                "XLMRobertaForTokenClassification": ["tag"], "XLMRobertaForQuestionAnswering": ["span"], "XLMRobertaForMultipleChoice": ["choice"],
             },
             "bare": ["XLMRobertaModel"],
         },
@@ -41,7 +41,7 @@ RECIPES = {
             "types": ["camembert"],
             "classes": {
                 "CamembertModel": ["pooler"], "CamembertForMaskedLM": ["mlm"], "CamembertForSequenceClassification": ["classify"],
-                "CamembertForTokenClassification": ["tag"], "CamembertForQuestionAnswering": ["span"],
+                "CamembertForTokenClassification": ["tag"], "CamembertForQuestionAnswering": ["span"], "CamembertForMultipleChoice": ["choice"],
             },
             "bare": ["CamembertModel"],
         },
