@@ -9,6 +9,7 @@ The pipeline, in reading order; each part imports only from parts above it (nn f
     families    presets: every architecture as data
     checkpoint  weights and runs on disk
     generate    logits -> text
+    proof       two models, one function: beside transformers, beside each other
     report      a run as a page, an architecture as a drawing
     train       logits -> loss -> update
     cli         the verbs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .families import preset, presets
     from .generate import Model, load
     from .nn import ModelSpec
+    from .proof import convert, verify
     from .text import Tokenizer
     from .train import train
 
@@ -40,8 +42,10 @@ _WHERE = {  # public name -> module; imported on first use, so that `polyhead --
     "train": "train",
     "Model": "generate",
     "load": "generate",
+    "verify": "proof",
+    "convert": "proof",
 }
-__all__ = ["Model", "ModelSpec", "Tokenizer", "load", "preset", "presets", "train"]
+__all__ = ["Model", "ModelSpec", "Tokenizer", "convert", "load", "preset", "presets", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for programs.")]
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder, or one that model.save wrote.")]
+AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model's folder of any kind, or owner/name on the Hub.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: 0.8, for an encoder–decoder 0.")]
 TopK = Annotated[int | None, typer.Option(help="Draw among the k most probable tokens.")]
@@ -190,6 +191,56 @@ def show(
     from polyhead.commands.showing import run_show
 
     raise typer.Exit(run_show(model, against, as_json))
+
+
+@app.command()
+def verify(
+    model: AnyModel,
+    against: Annotated[str | None, typer.Option("--against", metavar="OTHER", help="Compare with this model in place of transformers.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=2, help="Length of the random row; left out: 64, or the context.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random row.")] = 0,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="What both compute in: fp32, bf16 or fp16.")] = "fp32",
+    as_json: Json = False,
+) -> None:
+    """Prove that a model equals transformers's, or another one.
+
+    Logits, the states of every layer, and greedy tokens through the cache, on random input and a short text. Exit code 0:
+    equal; 1: not equal.
+
+    \b
+    Example:
+      polyhead verify runs/a
+      polyhead verify runs/a --against exported
+    """
+    from polyhead.commands.proving import run_verify
+
+    raise typer.Exit(run_verify(model, against, tokens, seed, device, dtype, as_json))
+
+
+@app.command()
+def convert(
+    model: AnyModel,
+    to: Annotated[str, typer.Option("--to", metavar="hf|native", help="hf: a folder that transformers opens; native: polyhead's own.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
+    dtype: Annotated[str | None, typer.Option(help="What weights are stored in: fp32, bf16 or fp16. Left out: as they are.")] = None,
+    max_shard: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest file of weights, such as 500MB. Left out: 5GB.")] = None,
+    unsafe_pickle: Annotated[bool, typer.Option("--unsafe-pickle", help="Read old pickled weights, of an author you trust, in a process of their own.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write a model in another format, and prove that it is the same.
+
+    The result is read back: its weights are compared bit for bit, its answers with the original's and with those of
+    transformers where that is installed. Exit code 0: equal; 1: not equal.
+
+    \b
+    Example:
+      polyhead convert runs/a --to hf -o exported
+    """
+    from polyhead.commands.proving import run_convert
+
+    raise typer.Exit(run_convert(model, to, out, dtype, max_shard, unsafe_pickle, device, as_json))
 
 
 @app.command()

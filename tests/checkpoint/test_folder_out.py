@@ -106,7 +106,7 @@ def test_writing_over_the_folder_the_tensors_come_from(tmp_path: Path, shards: b
     assert open_source(tmp_path).config == {"model_type": "new"}
     assert same(kept, tensors()["wte.weight"])
     weights = ["model.safetensors"] if shards else [*(f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)), "model.safetensors.index.json"]
-    assert entries(tmp_path) == sorted(["config.json", "tokenizer.json", *weights])
+    assert entries(tmp_path) == sorted(["config.json", *weights])  # the tokenizer was the old model's
 
 
 def test_more_files_come_with_it(tmp_path: Path) -> None:
@@ -125,7 +125,11 @@ def test_more_files_come_with_it(tmp_path: Path) -> None:
 def test_the_two_kinds_of_folder_replace_each_other_whole(tmp_path: Path) -> None:
     model = ph.load(put(tmp_path / "hf", LLAMA, llama_weights()))
     for kind, present, absent in (("native", "spec.json", "config.json"), ("hf", "config.json", "spec.json")) * 2:
+        (tmp_path / "m").mkdir(exist_ok=True)
+        for name in ("vocab.txt", "merges.txt", "tokenizer_config.json"):  # of another model
+            (tmp_path / "m" / name).write_text("{}")
         model.save(tmp_path / "m", to=kind)
+        assert not {"vocab.txt", "merges.txt", "tokenizer_config.json"} & set(entries(tmp_path / "m"))
         assert present in entries(tmp_path / "m") and absent not in entries(tmp_path / "m")
         assert same(next(ph.load(tmp_path / "m").net.parameters()).detach(), next(model.net.parameters()).detach())
 

@@ -1,8 +1,9 @@
 """A Hugging Face folder, written: config.json, model.safetensors or shards with their index, and what else belongs to it.
 
 Everything is written into a hidden folder inside the target first. Only then are the old model's files moved aside and
-the new ones moved into place, config.json first out and last in: whatever is killed and whenever, the folder holds the
-old model, the new one, or none that loads. An error while they are moved puts the old ones back.
+the new ones moved into place, config.json (of polyhead's own folders spec.json) first out and last in: whatever is killed
+and whenever, the folder holds the old model, the new one, or none that loads. An error while they are moved puts the old
+ones back.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ from polyhead.checkpoint.folder import Folder, in_hub_cache, name_fault
 from polyhead.checkpoint.layout import Later, Layout, stored_dtype
 from polyhead.checkpoint.source import CONFIG, INDEX, WEIGHTS
 from polyhead.errors import CheckpointError
+from polyhead.text.old import OLD_FILES
 
 MAX_SHARD = 5_000_000_000  # bytes, as others write them
 _SLACK = 1_000_000  # bytes for headers and JSON
 _ABANDONED_AFTER = 3600.0  # seconds
 _STAGE, _SPOOL = f"{TEMPORARY}hf", f"{TEMPORARY}spool"
+_MARKERS = (CONFIG, "spec.json")  # without one of them a folder is no model
 # What describes or holds the old model, and would be wrong beside the new one.
-_STALE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|(generation_)?config\.json|(spec|meta|modules)\.json|sentence_bert_config\.json|config_sentence_transformers\.json")
+_STALE = re.compile(
+    r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|(generation_)?config\.json|(spec|meta|modules)\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
+    r"|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.(json|jinja)|(pre)?processor_config\.json|" + "|".join(map(re.escape, sorted(OLD_FILES)))
+)  # fmt: skip
 _RUN = ("checkpoints", "metrics.jsonl")
 _HARMLESS = re.compile(
     rf"\..*|{_STALE.pattern}|(README|LICENSE|NOTICE).*|(tokenizer|vocab|merges|special_tokens|added_tokens|chat_template"
@@ -93,7 +99,7 @@ def write_hf(
     CheckpointError for a folder that holds anything but a model and for what cannot be stored; DiskError for the disk.
     """
     folder = Path(folder)
-    _check_target(folder)
+    check_target(folder)
     texts = {**(extra_json or {}), CONFIG: config}
     for name, value in texts.items():
         _check_name(name)
@@ -118,7 +124,17 @@ def write_hf(
     return files
 
 
-def _check_target(folder: Path) -> None:
+def write_staged(folder: Path, size: int, fill: Callable[[Path], None]) -> None:
+    """Replace the model at `folder`, if there is one, by what `fill` puts into the hidden folder it is called with: whole
+    or not at all. size: bytes it will take."""
+    with disk_errors(folder), _stage(folder) as stage:
+        need_space(folder, size + _SLACK)
+        with disk_errors(folder, size):
+            fill(stage)
+        _commit(stage, folder)
+
+
+def check_target(folder: Path) -> None:
     """Refuse to write where a model does not belong, or where something else would be harmed."""
     received = None
     if in_hub_cache(folder):
@@ -244,17 +260,18 @@ def _commit(stage: Path, folder: Path) -> None:
     old = [Path(name) for name in os.listdir(folder) if _STALE.fullmatch(name)]
     old += [path for path in new if path not in old and os.path.lexists(folder / path)]
     aside = stage / f"{TEMPORARY}old"
-    moves = [(folder / path, aside / path) for path in sorted(old, key=lambda path: path != Path(CONFIG))]
-    moves += [(stage / path, folder / path) for path in sorted(new, key=lambda path: path == Path(CONFIG))]
+    moves = [(folder / path, aside / path) for path in sorted(old, key=lambda path: str(path) not in _MARKERS)]
+    moves += [(stage / path, folder / path) for path in sorted(new, key=lambda path: str(path) in _MARKERS)]
+    ends = {folder / name for name in _MARKERS} | {stage / name for name in _MARKERS}
     done: list[tuple[Path, Path]] = []
     try:
         for source, target in moves:
             make_folder(target.parent)
-            if source == stage / CONFIG:
+            if source in ends and target.parent == folder:
                 sync_folder(folder)
             os.rename(source, target)
             done.append((source, target))
-            if source == folder / CONFIG:
+            if source in ends and source.parent == folder:
                 sync_folder(folder)
     except BaseException:
         for source, target in reversed(done):

@@ -28,11 +28,12 @@ SIZES = ("vocab_size", "hidden_size", "n_embd", "d_model", "dim", "num_hidden_la
 
 
 def read_network(
-    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, modules: Path | None = None
+    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, modules: Path | None = None, mixed: bool = False
 ) -> tuple[Transformer, exchange.Reading, Sentences | None]:
     """The network of an opened folder, in evaluation mode, how its config was read, and what else its modules say.
 
-    dtype None: the one most weights have. modules: where modules.json may lie, whose head becomes the first. On the CPU
+    dtype None: the one most weights have. mixed: each tensor in the dtype it is stored in, whatever dtype says: to be
+    written or compared, not run. modules: where modules.json may lie, whose head becomes the first. On the CPU
     and in the stored dtype the weights stay mapped from the file: nothing is read until it is touched, and writing to
     them, as training does, never reaches the file. Raises ConfigError, CheckpointError.
     """
@@ -54,7 +55,7 @@ def read_network(
         steps += expand([[f"{name}/linear.*", ours]], reading.spec, places, "")
         tensors |= {f"{name}/{key}": lazy for key, lazy in layer.items()}
     ignored = [*drop, *_redundant(reading, source)]
-    dtype = dtype or main_dtype(source)
+    dtype = None if mixed else dtype or main_dtype(source)
     found = assemble(steps, places, reading.spec, list(tensors), lambda n: tensors[n].get(), ignored, str(source.path))
     assign(net, found, device, dtype)
     return net.eval(), reading, sentences
@@ -150,8 +151,8 @@ def shared_once(net: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in state if first[id(state[name])] == name}
 
 
-def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.device | str, dtype: torch.dtype) -> None:
-    """Put each tensor in its place, on every module that shares it. Buffers keep their dtype."""
+def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.device | str, dtype: torch.dtype | None) -> None:
+    """Put each tensor in its place, on every module that shares it. Buffers keep their dtype; dtype None: all keep theirs."""
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     for module in net.modules():
         for key, p in (*module._parameters.items(), *module._buffers.items()):
@@ -161,7 +162,7 @@ def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.de
     for name, tensor in found:
         old = named[name]
         kept = old.dtype if not isinstance(old, nn.Parameter) or not tensor.is_floating_point() else dtype
-        tensor = tensor.to(device=device, dtype=kept)
+        tensor = tensor.to(device=device, dtype=None if dtype is None else kept)
         new = nn.Parameter(tensor) if isinstance(old, nn.Parameter) else tensor
         for module, key in owners[id(old)]:
             table = module._parameters if key in module._parameters else module._buffers

@@ -109,15 +109,16 @@ def _changed(name: str, part: Tensor | Later, tensor: Tensor) -> CheckpointError
 
 
 def write_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, dtype: torch.dtype | None = None
 ) -> Written:
     """Write one safetensors file, atomically: a file already there is replaced whole or not at all.
 
+    dtype: what floating-point tensors are stored in; None: as they are.
     Tensors that share memory are refused, so a tied weight is written once, under the name the caller keeps.
     Overwriting the file that `tensors` are mapped from is safe. Raises CheckpointError for what cannot be
     stored, DiskError for the disk.
     """
-    layout = Layout(tensors, metadata)
+    layout = Layout(tensors, metadata, dtype)
     with atomic(path, layout.size) as out:
         layout.stream(out.write)
     return Written(out.size, out.sha256)

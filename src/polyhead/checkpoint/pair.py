@@ -23,9 +23,9 @@ from .source import CONFIG, Source
 SCALE = "logit_scale"
 
 
-def read_pair(source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Pair:
-    """The two towers of an opened folder, in evaluation mode. dtype None: the one most weights have. Raises ConfigError,
-    CheckpointError."""
+def read_pair(source: Source, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, mixed: bool = False) -> Pair:
+    """The two towers of an opened folder, in evaluation mode. dtype None: the one most weights have. mixed: each
+    tensor in the dtype it is stored in. Raises ConfigError, CheckpointError."""
     where = f"{source.path / CONFIG}"
     reading = families.read_pair(source.config, where)
     check_size(reading.spec, source, where)
@@ -35,7 +35,7 @@ def read_pair(source: Source, device: torch.device | str = "cpu", dtype: torch.d
         net = reading.spec.build(seed=None)
     towers = {"image": (net.image, reading.image), "text": (net.text, reading.text)}
     steps = {name: _steps(one, shared_once(tower)) for name, (tower, one) in towers.items()}
-    dtype = dtype or main_dtype(source)
+    dtype = None if mixed else dtype or main_dtype(source)
     for name, (tower, one) in towers.items():
         others = {t for other in steps if other != name for step in steps[other] for t in step.theirs}
         names = [n for n in source.tensors if n not in others and n != SCALE]

@@ -429,7 +429,10 @@ def _bind(spec: ModelSpec, recipe: Config) -> Values:
     heads = {name: recipe["hf"]["heads"].get(name, {}) for name in spec.heads if name not in STATES}
     unify(recipe["spec"] | {"heads": heads}, resolved(spec), bound, recipe["values"], rows)
     for (_, first, second), product in bound.pop("@times", []):  # the second factor is known by now
-        unify(first, product // fill(second, recipe["values"] | bound), bound, recipe["values"], rows)
+        factor = fill(second, recipe["values"] | bound)
+        if not isinstance(factor, int | float) or not factor:  # nothing of this spec says it
+            raise ConfigError("another shape than the family's", expected=f"a multiple of its {_shown(second)}", received=_shown(product))
+        unify(first, product // factor, bound, recipe["values"], rows)
     return bound
 
 

@@ -9,7 +9,7 @@ RECIPES = {
         },
         "tokenizer": {"kind": "unigram"},
         "hf": {
-            "types": ["marian"], "when": {"share_encoder_decoder_embeddings": [None, True]}, "classes": {"MarianMTModel": ["lm"], "MarianModel": []},
+            "types": ["marian"], "pad": 58100, "when": {"share_encoder_decoder_embeddings": [None, True]}, "classes": {"MarianMTModel": ["lm"], "MarianModel": []},
             "config": [["vocab_size", "vocab", 58101], ["decoder_vocab_size", "target_vocab", "$vocab"], ["eos_token_id"]],
             "drop": ["model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"],
         },

@@ -25,6 +25,7 @@ from ..checkpoint import (
     write_tensors,
     write_text,
 )
+from ..checkpoint.folder_out import MAX_SHARD, write_staged
 from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
 from ..checkpoint.pair import pair_as_huggingface, read_pair
@@ -39,7 +40,6 @@ from ..text.old import OLD_FILES
 SPEC, WEIGHTS, TOKENIZER, META = "spec.json", "model.safetensors", "tokenizer.json", "meta.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"  # the second: where version 5 of transformers puts it
-TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json")
 CHECKPOINTS = "checkpoints"
 META_VERSION = 1  # of meta.json: what its keys mean
 _MAX_JSON = 10_000_000  # bytes
@@ -60,16 +60,22 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in state if first[id(state[name])] == name}
 
 
-def write_huggingface(folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
+def write_huggingface(
+    folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any],
+    dtype: torch.dtype | None = None, max_shard: int = MAX_SHARD,
+) -> None:  # fmt: skip
     """Write a folder that transformers opens: config.json, weights under its family's names, generation_config.json,
-    the tokenizer's files, and meta.json, which only polyhead reads. Raises ConfigError naming what the family's format
-    cannot express, CheckpointError, DiskError."""
-    kept, embeds = meta.get("huggingface", {}), None if isinstance(net, Pair) else split_head(net.spec)
+    the tokenizer's files, and meta.json, which only polyhead reads. dtype: what real numbers are stored in; None: as they
+    are. max_shard: bytes per file. Raises ConfigError naming what the family's format cannot express, CheckpointError,
+    DiskError."""
+    kept, embeds = meta.get("huggingface"), None if isinstance(net, Pair) else split_head(net.spec)
+    kept = {key: value for key, value in kept.items() if isinstance(value, dict)} if isinstance(kept, dict) else {}
     if isinstance(net, Pair):
         config, tensors = pair_as_huggingface(net, kept.get("config"))
     else:
         config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
         config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
+    config |= {} if dtype is None else {"torch_dtype": str(dtype).removeprefix("torch.")}
     generation, preprocessor = kept.get("generation"), meta.get("preprocessor")
     extra = {META: {**{k: v for k, v in meta.items() if k not in ("huggingface", "preprocessor")}, "format": META_VERSION}}
     extra |= {} if generation is None else {GENERATION: generation}
@@ -81,9 +87,9 @@ def write_huggingface(folder: Path, net: Transformer | Pair, tokenizer: Tokenize
         if tokenizer is not None:
             tokenizer.save(stage, max_length=facts.get("max_length") if embeds is not None else None)
         for inner, tensors in (dense_tensors(weights(net)) if embeds is not None else {}).items():
-            write_tensors(stage / inner / WEIGHTS, tensors)
+            write_tensors(stage / inner / WEIGHTS, tensors, dtype=dtype)
 
-    write_hf(folder, config, tensors, extra_json=extra, also=also)
+    write_hf(folder, config, tensors, extra_json=extra, also=also, dtype=dtype, max_shard_bytes=max_shard)
 
 
 def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, int]:
@@ -94,46 +100,51 @@ def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, i
     return {key: number for key, number in ids.items() if number is not None}
 
 
-def write_folder(folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
-    """Write a model's folder, each file atomically, the weights last. Raises DiskError."""
-    for name in (CONFIG, GENERATION, PREPROCESSOR, f"{WEIGHTS}.index.json"):  # of a Hugging Face model that lay here before
-        (folder / name).unlink(missing_ok=True)
-    write_text(folder / SPEC, net.spec.model_dump_json(indent=1) + "\n")
-    write_json(folder / META, {**meta, "format": META_VERSION})
-    if tokenizer is not None:
-        tokenizer.save(folder / TOKENIZER)
-    else:
-        for name in TOKENIZER_FILES:  # one of another model that lay here before
-            (folder / name).unlink(missing_ok=True)
-    write_tensors(folder / WEIGHTS, weights(net))
+def write_folder(
+    folder: Path, net: Transformer | Pair, tokenizer: Tokenizer | None, meta: dict[str, Any], dtype: torch.dtype | None = None
+) -> None:
+    """Write a model's folder, whole or not at all, its real numbers in dtype if that is given. Raises DiskError."""
+    tensors = weights(net)
+
+    def fill(stage: Path) -> None:
+        write_text(stage / SPEC, net.spec.model_dump_json(indent=1) + "\n")
+        write_json(stage / META, {**meta, "format": META_VERSION})
+        if tokenizer is not None:
+            tokenizer.save(stage / TOKENIZER)
+        write_tensors(stage / WEIGHTS, tensors, dtype=dtype)
+
+    write_staged(folder, sum(t.nbytes for t in tensors.values()), fill)
 
 
-def read_folder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Parts:
-    """Read a run's folder (its newest whole checkpoint) or a model's folder. dtype None: as stored.
+def read_folder(
+    folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, unsafe_pickle: bool = False, mixed: bool = False
+) -> Parts:
+    """Read a run's folder (its newest whole checkpoint) or a model's folder. dtype None: as stored, each tensor for
+    itself if mixed, which only writing and comparing can use. unsafe_pickle: see checkpoint.open_source.
 
     Raises CheckpointError for what is missing, damaged, foreign or newer; warns of damaged checkpoints passed over.
     """
     if not (folder / SPEC).exists() and any((folder / name).exists() for name in (CONFIG, MODULES)):
-        return _read_huggingface(folder, device, dtype)
+        return _read_huggingface(folder, device, dtype, unsafe_pickle, mixed)
     _check_kind(folder)
     spec = read_spec(folder / SPEC)
     meta = read_json(folder / META) if (folder / META).exists() else {}
     _refuse_newer(folder / META, meta.get("format"), META_VERSION)
     tensors, step = _tensors(folder)
-    net = spec_with(spec, tensors, folder, device, dtype)
+    net = spec_with(spec, tensors, folder, device, dtype, mixed)
     if step is not None:
         meta["step"] = step
     tokenizer = Tokenizer.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
     return Parts(net, tokenizer, meta)
 
 
-def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None) -> Parts:
-    source = open_source(transformer_folder(folder))
+def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None, unsafe_pickle: bool, mixed: bool) -> Parts:
+    source = open_source(transformer_folder(folder), unsafe_pickle)
     sentences = None
     if is_pair(source.config):
-        net = read_pair(source, device, dtype)
+        net = read_pair(source, device, dtype, mixed)
     else:
-        net, _, sentences = read_network(source, device, dtype, folder)
+        net, _, sentences = read_network(source, device, dtype, folder, mixed)
     meta = source.folder.object(META) or {}
     _refuse_newer(source.path / META, meta.get("format"), META_VERSION)
     generation = source.folder.object(GENERATION)
@@ -276,9 +287,10 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
 
 
 def spec_with(
-    spec: ModelSpec | PairSpec, tensors: dict[str, Tensor], origin: Path, device: torch.device | str, dtype: torch.dtype | None
+    spec: ModelSpec | PairSpec, tensors: dict[str, Tensor], origin: Path, device: torch.device | str, dtype: torch.dtype | None, mixed: bool = False
 ) -> Transformer | Pair:
-    """The built model with the given weights, in the dtype they have if it is one. Names and shapes must agree."""
+    """The built model with the given weights, in the dtype they have if it is one, each in its own if mixed. Names and
+    shapes must agree."""
     needed, there = spec.params().total, sum(t.numel() for t in tensors.values())
     if needed > there:  # before anything is allocated
         raise CheckpointError(
@@ -299,6 +311,8 @@ def spec_with(
                 received="none" if theirs is None else f"shape {theirs}",
             )
     with torch.no_grad():
-        for name, place in places.items():
-            place.copy_(tensors[name])
+        for name, place in net.state_dict(keep_vars=True).items():
+            if name in places:
+                place.data = place.data.to(tensors[name].dtype) if mixed else place.data
+                place.copy_(tensors[name])
     return net.eval()

@@ -313,14 +313,24 @@ class Model(Senses):
         return folder
 
 
-def load(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Model:
+def load(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, unsafe_pickle: bool = False
+) -> Model:
     """The model of a run's folder (its newest whole checkpoint), of a folder that `Model.save` wrote, of a Hugging Face
     folder, or of owner/name on the Hub (a path is never looked up there; HF_HUB_OFFLINE is honoured).
 
-    dtype None: as stored. A Hugging Face model's weights stay mapped from their files on a CPU in that dtype. Raises
+    dtype None: as stored. unsafe_pickle: read old pickled weights as well, in a process of their own; a pickle is a program,
+    so say so for authors you trust alone. A Hugging Face model's weights stay mapped from their files on a CPU in that dtype. Raises
     CheckpointError for anything missing, damaged, foreign or newer, ConfigError for a config.json that cannot be read.
     """
-    net, tokenizer, meta = read_folder(resolve(path), device, dtype)
+    return open_folder(resolve(path, unsafe_pickle), device, dtype, unsafe_pickle)
+
+
+def open_folder(
+    folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, unsafe_pickle: bool = False, mixed: bool = False
+) -> Model:
+    """The model of a folder; `mixed` as in read_folder."""
+    net, tokenizer, meta = read_folder(folder, device, dtype, unsafe_pickle, mixed)
     return Model(net, tokenizer, str(meta.pop("objective", "causal")), meta)
 
 
