@@ -1,12 +1,12 @@
 """LOGITS → TEXT. Reading order: model (what users hold), write (the loop), engine (prefill and step), sample, stop, beam;
-prompt turns text into what a model reads, folder keeps models on disk."""
+prompt turns text into what a model reads, senses (images, speech) are for models that see or hear, folder keeps models on disk."""
 
 from .beam import Beam, Hypothesis, beam_search
 from .engine import Engine, State
 from .folder import Parts, read_folder, weights, write_folder
-from .model import Generation, Model, load
+from .model import Model, load
 from .sample import Draws, History, Sampling, sample
-from .stop import Limits, Row, StopStrings
+from .stop import Generation, Limits, Row, StopStrings
 from .write import write
 
 __all__ = [

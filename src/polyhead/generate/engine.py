@@ -28,11 +28,12 @@ class State:
 
 class Engine:
     """Logits from a Transformer, token by token. `prepared`: the same model ready for speed (weights packed), used
-    for every product in place of `net`; both carry one spec. Raises ConfigError for a model that cannot generate."""
+    for every product in place of `net`; both carry one spec. hears: the source is a signal. Raises ConfigError for a model
+    that cannot generate."""
 
-    def __init__(self, net: Transformer, prepared: Transformer | None = None) -> None:
+    def __init__(self, net: Transformer, prepared: Transformer | None = None, hears: bool = False) -> None:
         self.net, self.spec = prepared if prepared is not None else net, net.spec
-        self.head = language_head(self.spec)
+        self.head = language_head(self.spec, hears)
         self.vocab: int = self.spec.heads[self.head].output or 0
 
     @property
@@ -49,7 +50,7 @@ class Engine:
         self,
         prompts: Sequence[Sequence[int]],
         budget: int,
-        source: Sequence[Sequence[int]] | None = None,
+        source: Sequence[Sequence[int]] | Tokens | None = None,
         *,
         extrapolate: bool = False,
     ) -> tuple[State, Tensor]:
@@ -60,11 +61,12 @@ class Engine:
         allows it, except for learned positions), OutOfMemory when the cache does not fit.
         """
         longest = max(map(len, prompts))
-        check_room(self.spec, longest, budget, max(map(len, source)) if source else 0, extrapolate)
+        read = source if source is None or isinstance(source, Tokens) else batch(source, self.device)
+        check_room(self.spec, longest, budget, 0 if read is None or read.ids is None else read.ids.shape[1], extrapolate)
         tokens = batch(prompts, self.device, left=True)
         cache = self._new_cache(len(prompts), longest + budget - 1)
         with evaluating(self.net):
-            x, _ = self.net.hidden(tokens, batch(source, self.device) if source is not None else None, cache)
+            x, _ = self.net.hidden(tokens, read, cache)
             logits = self.net.logits(x[:, -1], self.head)
         return State(cache, tokens.pos[:, -1:] + 1 if tokens.pos is not None else None), logits.to(self.home)
 
@@ -97,8 +99,9 @@ class Engine:
             ) from error
 
 
-def language_head(spec: ModelSpec) -> str:
-    """The name of the head that predicts the next token. Raises ConfigError when the model cannot generate."""
+def language_head(spec: ModelSpec, hears: bool = False) -> str:
+    """The name of the head that predicts the next token. hears: the encoder may read a signal. Raises ConfigError when the
+    model cannot generate."""
     names = [name for name, head in spec.heads.items() if head.task == "lm"]
     fault = None
     if spec.decoder is None:
@@ -107,9 +110,8 @@ def language_head(spec: ModelSpec) -> str:
         fault = "no lm head, only " + ", ".join(spec.heads)
     elif spec.encoder is None and any(b.cross is not None for b in spec.decoder.blocks.values()):
         fault = "a decoder with cross-attention but no encoder"
-    elif any(stack.embedding.vocab is None for stack in spec.stacks.values()):
-        kinds = [stack.embedding.input.kind for stack in spec.stacks.values() if stack.embedding.vocab is None]
-        fault = f"a stack that reads {kinds[0]}, not text"
+    elif kinds := [stack.embedding.input.kind for place, stack in spec.stacks.items() if stack.embedding.vocab is None and not (hears and place == "encoder")]:
+        fault = f"a stack that reads {kinds[0]}, not text" + (": model.transcribe writes what it hears" if kinds[0] == "frames" else "")
     else:
         ahead = [name for name, b in spec.decoder.blocks.items() if not causal_only(b.attention.pattern)]
         sparse = [name for name, b in spec.decoder.blocks.items() if blocked(b.attention.pattern) is not None]

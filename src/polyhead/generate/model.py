@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,7 +24,7 @@ from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
 from .sample import Sampling
 from .senses import Senses
-from .stop import Limits, Reason, Row
+from .stop import Generation, Limits, Row
 from .write import write
 
 _TEMPERATURE, _MAX_TOKENS = 0.8, 64
@@ -40,24 +39,6 @@ class _Task(NamedTuple):
     seeds: list[int]
     allowed: Tensor | None
     extrapolate: bool
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One answer. text: what was written after the prompt, None without a tokenizer; ids: prompt and answer of a
-    decoder, the answer alone of an encoder–decoder; new_ids: the answer's tokens, the eos not among them; reason: why
-    it ended; seed: repeats it; score: of a beam search, log-probability in nats over the length penalty."""
-
-    text: str | None
-    ids: list[int]
-    new_ids: list[int]
-    reason: Reason
-    prompt: str | None = None
-    seed: int | None = None
-    score: float | None = None
-
-    def __str__(self) -> str:
-        return self.text if self.text is not None else " ".join(map(str, self.new_ids))
 
 
 class Model(Senses):

@@ -86,7 +86,7 @@ class Reader:
             rows = [self._framed(self.encode(text)) for text in texts]
         if self.spec.encoder is None:
             return Prompts(single, [self._opened(row) for row in rows], None, texts)
-        return Prompts(single, [[self._started()] for _ in rows], [self._closed(row) for row in rows], texts)
+        return Prompts(single, [[self.started()] for _ in rows], [self._closed(row) for row in rows], texts)
 
     def scored(
         self, text: str | None, ids: Sequence[int] | None, source: str | Sequence[int] | None
@@ -101,7 +101,7 @@ class Reader:
                 raise UserError("an encoder–decoder scores a target", expected="its source too", received="none")
             memory = self._framed(self.encode(source)) if isinstance(source, str) else self._flat(source)
             targets = self._closed(given)
-            return [self._started(), *targets[:-1]], targets, self._closed(memory)
+            return [self.started(), *targets[:-1]], targets, self._closed(memory)
         if source is not None:
             raise UserError("a decoder alone reads no source", expected="text or ids", received="a source")
         given = self._opened(given) if given else []
@@ -139,13 +139,14 @@ class Reader:
         """A decoder's prompt: with the bos its training had, once; never empty."""
         if self.bos is not None and row[:1] != [self.bos]:
             return [self.bos, *row]
-        return row or [self._started()]
+        return row or [self.started()]
 
     def _closed(self, row: list[int]) -> list[int]:
         """An encoder's input, or a target: with one eos."""
         return row if self.eos is None or row[-1:] == [self.eos] else [*row, self.eos]
 
-    def _started(self) -> int:
+    def started(self) -> int:
+        """The id that a decoder starts from."""
         if self.start is None:
             raise UserError(
                 "the model has no token to start from",

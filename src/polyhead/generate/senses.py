@@ -11,14 +11,19 @@ from ..data.images import pixels, read_images
 from ..data.sound import frames, read_sound
 from ..errors import ConfigError
 from ..nn import Frames, PairSpec, Patches
+from .engine import Engine
 from .images import Classes, classify_images
+from .speech import read_told, transcribe
+from .stop import Generation
 
 
 class Senses:
     """net, tokenizer and meta are Model's; meta["preprocessor"]: what preprocessor_config.json holds."""
 
     net: Any
+    prepared: Any
     tokenizer: Any
+    _reader: Any
     meta: dict[str, Any]
 
     def pixels(self, images: Any) -> Tensor:
@@ -40,6 +45,20 @@ class Senses:
         if how.bands != reads.channels:
             raise ConfigError("feature_size does not fit this model", expected=f"{reads.channels} bands", received=str(how.bands))
         return frames(sounds, how)
+
+    def transcribe(self, sounds: Any, *, language: str | None = None, task: str = "transcribe", max_tokens: int | None = None) -> Any:
+        """What is said in a sound: a Generation, a list of them for a list of sounds. The most probable token at every step.
+
+        sounds: as for `frames`; beyond a chunk (Whisper: 30 s) nothing is heard, with a warning. language: "en", …; None: the one
+        the model hears. task: "transcribe", or "translate" into English. max_tokens None: as many as the context holds.
+        Raises UserError.
+        """
+        heard, net = self.frames(sounds), self.prepared
+        told = read_told(self.meta.get("huggingface", {}).get("generation") or {}, net.spec.vocab or 0)
+        engine, start = Engine(net, hears=True), self._reader.started()
+        found = transcribe(engine, self.tokenizer, told, start, self._reader.ends, heard, language, task, max_tokens)
+        answers = [Generation(row.text, [*prompt, *row.ids], row.ids, row.reason or "length") for prompt, row in found]
+        return answers if isinstance(sounds, list | tuple) else answers[0]
 
     def classify_images(self, images: Any, texts: Sequence[str] | None = None, *, top: int | None = None, batch: int = 16) -> Classes:
         """For each image its classes with their probabilities, the most probable first; `top` of them, None: all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -53,6 +54,24 @@ class StopStrings:
         """What was held back and turned out harmless."""
         text, self._held = self._held, ""
         return text
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer. text: what was written after the prompt, None without a tokenizer; ids: prompt and answer of a
+    decoder, the answer alone of an encoder–decoder; new_ids: the answer's tokens, the eos not among them; reason: why
+    it ended; seed: repeats it; score: of a beam search, log-probability in nats over the length penalty."""
+
+    text: str | None
+    ids: list[int]
+    new_ids: list[int]
+    reason: Reason
+    prompt: str | None = None
+    seed: int | None = None
+    score: float | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.text is not None else " ".join(map(str, self.new_ids))
 
 
 class Row:

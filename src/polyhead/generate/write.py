@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from ..nn import Tokens
 from .engine import Engine
 from .sample import Draws, History, Sampling, sample
 from .stop import Row
@@ -19,13 +20,14 @@ def write(
     sampling: Sampling,
     seeds: Sequence[int],
     *,
-    source: Sequence[Sequence[int]] | None = None,
+    source: Sequence[Sequence[int]] | Tokens | None = None,
     allowed: Tensor | None = None,
+    first: Tensor | None = None,
     extrapolate: bool = False,
 ) -> Iterator[list[str]]:
     """Fill the rows (one limit of tokens for all); yields after every token what each row may now show.
 
-    Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
+    allowed (V,) bool: the ids that may be written; first: those that may begin, None: the same. Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
     costs about as much as a few steps, and happens log₂ B times at most.
     """
     budget = max(row.limits.max_tokens for row in rows)
@@ -34,7 +36,8 @@ def write(
     draws = Draws(seeds, engine.home) if sampling.temperature > 0 else None
     living = list(range(len(rows)))
     while True:
-        ids = sample(logits, sampling, history, draws, allowed)
+        ids = sample(logits, sampling, history, draws, allowed if first is None else first)
+        first = None
         shown = [""] * len(rows)
         for i, number in zip(living, ids.tolist(), strict=True):
             if rows[i].reason is None:
