@@ -17,7 +17,8 @@ class Case:
     """feed: the kind of input. side: where the padded row has its padding; "inside" puts some in the middle too.
     marks: two global tokens per row. size: of the pictures fed, if not the config's. end: the id that ends each row's text.
     prefix: of the names in a file, which transformers 4 needs and 5 no longer writes. untied: the output matrix is one of
-    its own, whatever the config class says (T5 v1.1). fast: False moves the row out of the quick part of the suite."""
+    its own, whatever the config class says (T5 v1.1). equal: two parameters with the same values, though not tied. fast:
+    False moves the row out of the quick part of the suite."""
 
     name: str
     family: str
@@ -32,6 +33,7 @@ class Case:
     end: int | None = None
     prefix: str = ""
     untied: bool = False
+    equal: tuple[str, str] | None = None
     attention: Literal["eager", "sdpa"] = "eager"
     fast: bool = True
 
@@ -292,9 +294,10 @@ SEQ2SEQS = [
     Case("marian_mt", "marian", "MarianMTModel", _MARIAN, feed="seq2seq"),
     Case("marian_two_vocabularies", "marian", "MarianMTModel", {**_MARIAN, "decoder_vocab_size": 90, "pad_token_id": 89,
          "decoder_start_token_id": 89, "share_encoder_decoder_embeddings": False, "activation_function": "relu"}, feed="seq2seq"),
+    Case("marian_two_tables", "marian", "MarianMTModel", {**_MARIAN, "share_encoder_decoder_embeddings": False}, feed="seq2seq", fast=False),
     Case("fsmt_mt", "fsmt", "FSMTForConditionalGeneration", _FSMT, feed="seq2seq"),
     Case("fsmt_unscaled", "fsmt", "FSMTForConditionalGeneration", {**_FSMT, "scale_embedding": False, "tgt_vocab_size": 99,
-         "activation_function": "gelu"}, feed="seq2seq"),
+         "activation_function": "gelu"}, feed="seq2seq", equal=("model.decoder.embed_tokens.weight", "model.decoder.output_projection.weight")),
     Case("led_lm", "led", "LEDForConditionalGeneration", _LED, feed="seq2seq", marks=True),
     Case("led_one_window", "led", "LEDForConditionalGeneration", {**_LED, "attention_window": 6, "encoder_layers": 3}, feed="seq2seq", marks=True),
     Case("whisper_lm", "whisper", "WhisperForConditionalGeneration", _WHISPER, feed="speech"),

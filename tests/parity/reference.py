@@ -63,6 +63,9 @@ def build(case: Case, **options: Any) -> Any:
     if case.untied and head is not None:
         head.weight = nn.Parameter(head.weight.detach().clone())
     randomise(model, zlib.crc32(case.name.encode()))
+    if case.equal is not None:
+        first, second = (model.get_parameter(name) for name in case.equal)
+        second.data.copy_(first.data)
     return model
 
 
