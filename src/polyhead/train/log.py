@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from polyhead.checkpoint import JsonLines
+from polyhead.checkpoint.lines import Closing
 from polyhead.errors import ConfigError
 
 
-class RunLog:
+class RunLog(Closing):
     """The log of a run that goes on after step `start`: what an interrupted run had written beyond it is cut off, so
     that no line is torn or doubled. Ranks other than the first write nothing (active=False)."""
 
@@ -40,14 +40,6 @@ class RunLog:
         self.samples.close()
         if self.board is not None:
             self.board.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _board(folder: Path, start: int) -> Any:

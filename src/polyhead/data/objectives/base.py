@@ -75,6 +75,21 @@ class Windows:
     def _view(self, span: int) -> np.ndarray:
         return np.lib.stride_tricks.sliding_window_view(self.file.tokens, span)
 
+    def too_short(self, batch: int, need: str, more: int, context: int) -> DataError:
+        """The error for fewer than `batch` windows. need: what one window takes; more: tokens beside the windows; context:
+        the longest that would fit."""
+        n, width = len(self.file), self.stride
+        if self.count == 0:
+            return DataError(
+                f"the corpus is shorter than one context: {n} tokens", expected=f"at least {self.span} tokens ({need})",
+                received=f"{n} tokens", change=f"set the context to {context} or less, or add text",
+            )  # fmt: skip
+        return DataError(
+            f"the corpus is shorter than one batch: {self.count} windows of {width} tokens",
+            expected=f"at least {batch} windows, about {(batch + 1) * width + more} tokens",
+            received=f"{n} tokens", change=f"set the batch to {self.count} or less, use a shorter context, or add text",
+        )  # fmt: skip
+
     def starts(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> np.ndarray:
         """(B,) first token of each window in its epoch."""
         phase = by_epoch(epoch, lambda e: key(seed, e, 0xFA5E) % self._phases)

@@ -39,20 +39,7 @@ class Causal(Objective):
         return self._windows.count
 
     def too_short(self, batch: int) -> DataError:
-        n, context = len(self.file), self.context
-        if len(self) == 0:
-            return DataError(
-                f"the corpus is shorter than one context: {n} tokens",
-                expected=f"at least {context + 1} tokens (the context and one to predict)",
-                received=f"{n} tokens",
-                change=f"set the context to {n - 1} or less, or add text",
-            )
-        return DataError(
-            f"the corpus is shorter than one batch: {len(self)} windows of {context} tokens",
-            expected=f"at least {batch} windows, about {(batch + 1) * context + 1} tokens",
-            received=f"{n} tokens",
-            change=f"set the batch to {len(self)} or less, use a shorter context, or add text",
-        )
+        return self._windows.too_short(batch, "the context and one to predict", 1, len(self.file) - 1)
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         starts = self._windows.starts(indices, epoch, seed)

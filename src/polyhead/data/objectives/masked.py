@@ -61,20 +61,8 @@ class Masked(Objective):
         return self._windows.count
 
     def too_short(self, batch: int) -> DataError:
-        n, body = len(self.file), self._windows.span
-        if len(self) == 0:
-            return DataError(
-                f"the corpus is shorter than one context: {n} tokens",
-                expected=f"at least {body} tokens (the context less {self.context - body} special tokens)",
-                received=f"{n} tokens",
-                change=f"set the context to {n + self.context - body} or less, or add text",
-            )
-        return DataError(
-            f"the corpus is shorter than one batch: {len(self)} windows of {body} tokens",
-            expected=f"at least {batch} windows, about {(batch + 1) * body} tokens",
-            received=f"{n} tokens",
-            change=f"set the batch to {len(self)} or less, use a shorter context, or add text",
-        )
+        special = self.context - self._windows.span
+        return self._windows.too_short(batch, f"the context less {special} special tokens", 0, len(self.file) + special)
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         indices = np.asarray(indices, np.int64)
