@@ -20,7 +20,6 @@ app = typer.Typer(
 )  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for programs.")]
-ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder, or one that model.save wrote.")]
 AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model's folder of any kind, or owner/name on the Hub.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: 0.8, for an encoder–decoder 0.")]
@@ -93,7 +92,7 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    model: ModelFolder,
+    model: AnyModel,
     on: Annotated[str, typer.Option("--on", metavar="DATA", help="Text or pairs the model has not been trained on.")],
     batch: Annotated[int, typer.Option(min=1, help="Rows computed together.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Pairs to answer for exact match and BLEU; left out: all.")] = None,
@@ -117,7 +116,7 @@ def evaluate(
 
 @app.command()
 def run(
-    model: ModelFolder,
+    model: AnyModel,
     text: Annotated[str | None, typer.Argument(metavar="INPUT", help="The text to go on with or to translate; - or nothing reads standard input.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of the answer; left out: what the context holds.")] = None,
     temperature: Temperature = None,
@@ -146,7 +145,7 @@ def run(
 
 @app.command()
 def chat(
-    model: ModelFolder,
+    model: AnyModel,
     max_tokens: Annotated[int, typer.Option(min=1, help="Length of an answer, at most half the context.")] = 120,
     temperature: Temperature = None,
     top_k: TopK = None,

@@ -212,6 +212,19 @@ def test_show_needs_only_the_config_of_a_hugging_face_folder(polyhead, tmp_path:
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("verb", [["run", "owner/name", "The cat", "--max-tokens", "2"], ["chat", "owner/name"], ["eval", "owner/name", "--on", "none.txt"]], ids=lambda v: v[0])
+def test_a_name_of_the_hub_is_a_model_to_every_verb(polyhead, tmp_path: Path, causal: Path, monkeypatch, verb: list[str]) -> None:
+    import huggingface_hub
+
+    import polyhead as ph
+
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **kw: asked.append(repo) or str(ph.load(causal).save(tmp_path)))
+    result = polyhead(*verb, stdin="The cat\n")
+    assert asked == ["owner/name"] and (result.code == 0) == (verb[0] != "eval"), result.err
+    assert verb[0] != "eval" or "none.txt" in result.err, "the model was opened, the data is not there"
+
+
 def test_show_reads_a_run_and_lists_presets(polyhead, causal: Path) -> None:
     assert "1 layer of width 32" in polyhead("show", causal).out
     listed = polyhead("show").out

@@ -38,14 +38,14 @@ class Style:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def open_model(path: Path, device: str) -> Model:
+def open_model(path: str | Path, device: str) -> Model:
     from polyhead.generate import load
     from polyhead.train.parallel import pick_device
 
     return load(path, device=pick_device(device))
 
 
-def run_model(path: Path, text: str | None, style: Style, given: Path | None, out: Path | None, device: str, as_json: bool) -> int:
+def run_model(path: str | Path, text: str | None, style: Style, given: Path | None, out: Path | None, device: str, as_json: bool) -> int:
     """The verb run; returns the exit code."""
     if text is not None and given is not None:
         raise ConfigError("the input is given twice", expected="INPUT or --in FILE", received="both", change="leave one out")
@@ -185,7 +185,7 @@ class Chat:
         return text
 
 
-def run_chat(path: Path, style: Style, budget: int, device: str, as_json: bool) -> int:
+def run_chat(path: str | Path, style: Style, budget: int, device: str, as_json: bool) -> int:
     """The verb chat; returns the exit code."""
     model = open_model(path, device)
     chat = Chat(model, style, budget)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ROWS = 32  # sources answered together
 
 
-def run_eval(path: Path, data: str, batch: int, limit: int | None, columns: str | None, device: str, as_json: bool) -> int:
+def run_eval(path: str | Path, data: str, batch: int, limit: int | None, columns: str | None, device: str, as_json: bool) -> int:
     """The verb eval; returns the exit code."""
     from polyhead.generate import load
     from polyhead.train.parallel import pick_device
