@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,11 +14,11 @@ from .tokens import Tokens
 class Grid(NamedTuple):
     """Places in the rows of a call, padding included, for patterns that cut rows into blocks.
 
-    index (B|1, T) long 0..T−1, −1 = beyond the row; length: T, a Python fact; drawn (n, n) bool: which of the n blocks
+    place (B|1, T) long 0..T−1, −1 = beyond the row; length: T, a Python fact; drawn (n, n) bool: which of the n blocks
     (columns) were drawn for each block of queries (rows), None = none were.
     """
 
-    index: Tensor
+    place: Tensor
     length: int
     drawn: Tensor | None = None
 
@@ -39,13 +40,16 @@ class At(NamedTuple):
         pos = tokens.pos
         if pos is None:
             read = tokens.ids if tokens.signal is None else tokens.signal
+            assert read is not None, "tokens are ids or a signal"
             pos = torch.arange(read.shape[1] if length is None else length, device=read.device).unsqueeze(0)
         return At(pos, tokens.segment, tokens.mark, tokens.padded)
 
-    def map(self, f: object) -> At:
+    def map(self, f: Callable[[Tensor], Tensor]) -> At:
         """The same coordinates with `f` applied to every tensor."""
-        grid = None if self.grid is None else self.grid._replace(index=f(self.grid.index))
-        return At(*(None if t is None else f(t) for t in self[:3]), self.padded, grid)
+        segment = None if self.segment is None else f(self.segment)
+        mark = None if self.mark is None else f(self.mark)
+        grid = None if self.grid is None else self.grid._replace(place=f(self.grid.place))
+        return At(f(self.pos), segment, mark, self.padded, grid)
 
     def rows(self) -> At:
         """Fields as (B|1, 1, T, 1): these tokens ask."""

@@ -11,7 +11,7 @@ k (B, kv, S, d), v (B, kv, S, dv) with kv dividing h; T queries, S keys.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -102,8 +102,10 @@ def _choose(
         return backend
     if softcap is not None:
         return "reference"
-    if width is not None and n >= BAND_FACTOR * width and n >= BAND_FACTOR * keys_per_query(pattern, q):
-        return "banded"
+    if width is not None and n >= BAND_FACTOR * width:
+        counted = keys_per_query(pattern, q)
+        if counted is not None and n >= BAND_FACTOR * counted:
+            return "banded"
     compiled_cpu = torch.compiler.is_compiling() and q.pos.device.type == "cpu"
     return "reference" if compiled_cpu and fresh and n <= SHORT else "sdpa"
 
@@ -170,17 +172,18 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Te
     if how.sinks is not None:
         if q.shape[-2] == 1:  # a step: one row of scores costs less than a copy of all keys
             return _reference(q, k, v, lowered, how)
-        wide = _with_sinks(q, k, v, lowered, how)
-        return _sdpa(*wide, how._replace(sinks=None))[:, :, 1:, : v.shape[-1]]
+        joined = _with_sinks(q, k, v, lowered, how)
+        return _sdpa(*joined, how._replace(sinks=None))[:, :, 1:, : v.shape[-1]]
     if v.shape[-1] != k.shape[-1]:  # kernels want one width; the plain products they fall back to hold all scores
         wide = max(v.shape[-1], k.shape[-1])
-        padded = (F.pad(t, (0, wide - t.shape[-1])) for t in (q, k, v))
-        return _sdpa(*padded, lowered, how)[..., : v.shape[-1]]
+        q, k, value = (F.pad(t, (0, wide - t.shape[-1])) for t in (q, k, v))
+        return _sdpa(q, k, value, lowered, how)[..., : v.shape[-1]]
     grouped, mask = q.shape[1] != k.shape[1], lowered.mask
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)  # a cache may be wider than the model
-    kind = {"scale": how.scale, "enable_gqa": grouped}
-    return F.scaled_dot_product_attention(q, k, v, mask, how.dropout, lowered.causal, **kind)
+    return F.scaled_dot_product_attention(
+        q, k, v, mask, how.dropout, lowered.causal, scale=how.scale, enable_gqa=grouped
+    )
 
 
 def _with_sinks(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> tuple[Tensor, Tensor, Tensor, Lowered]:
@@ -188,6 +191,7 @@ def _with_sinks(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring)
     its head's sink through a feature of its own, and whose value is 0. One more query before the others keeps a causal
     flag true; its answer is dropped. No mask per head is needed, and the sink has a gradient."""
     room = 8 - q.shape[-1] % 8  # kernels like widths of eights
+    assert how.sinks is not None
     sink = (how.sinks / how.scale).to(q.dtype).view(1, -1, 1, 1).expand(*q.shape[:-1], 1)
     q = F.pad(torch.cat([q, sink], -1), (0, room - 1, 1, 0))
     first = F.pad(torch.ones_like(k[:, :, :1, :1]), (k.shape[-1], room - 1))
@@ -245,9 +249,10 @@ def _lower_banded(
 
 
 def _banded(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
-    run, band = _sdpa if how.softcap is None else _reference, lowered.band
-    *blocks, mask = spread(q, k, v, band, lowered.mask)
-    out = collect(run(*blocks, lowered._replace(mask=mask), how), q.shape[0], q.shape[2])
+    run, band, mask = _sdpa if how.softcap is None else _reference, lowered.band, lowered.mask
+    assert band is not None and mask is not None
+    queries, keys, values, mask = spread(q, k, v, band, mask)
+    out = collect(run(queries, keys, values, lowered._replace(mask=mask), how), q.shape[0], q.shape[2])
     if band.far is None:
         return out
     return put(out, band.far, run(take(q, band.far), k, v, lowered._replace(mask=band.far_mask), how))
@@ -267,7 +272,7 @@ def _lower_flex(pattern: Pattern, q: At, k: At, heads: int, bias: BiasFn | None)
         return pattern.allows(rows, cols) & (cols.pos >= 0) & (rows.pos >= 0)
 
     def score_bias(score: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        return score + bias(h, at(b, i, q), at(b, j, k))
+        return score if bias is None else score + bias(h, at(b, i, q), at(b, j, k))
 
     batch = max(q.rows_of_batch(), k.rows_of_batch())
     size = (q.pos.shape[1], k.pos.shape[1])
@@ -282,6 +287,7 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Te
         raise ValueError("flex has no dropout on attention weights: use backend sdpa, or dropout.attention 0")
     if q.device.type == "cpu" and torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         raise ValueError("flex has no backward on CPU: train with backend auto, sdpa, banded or reference")
+    assert lowered.flex is not None
     mask, bias = lowered.flex
     softcap = how.softcap
 
@@ -291,7 +297,7 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Te
         return score if bias is None else bias(score, b, h, i, j)
 
     modify = score_mod if softcap is not None or bias is not None else None
-    run = flex_attention if q.device.type == "cpu" else _compiled_flex()
+    run: Any = flex_attention if q.device.type == "cpu" else _compiled_flex()
     asked = {"score_mod": modify, "block_mask": mask, "scale": how.scale, "enable_gqa": q.shape[1] != k.shape[1]}
     if how.sinks is None:
         return run(q, k, v, **asked)

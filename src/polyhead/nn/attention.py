@@ -166,7 +166,7 @@ class Attention(nn.Module):
     def _globally(self, x: Tensor, o: Tensor, view: View, dropout: float) -> Tensor:
         """o (B, h, T, dv) with what the marked queries get through the global heads."""
         heads, far = self.global_heads, view.far
-        index = far.who.index.unsqueeze(-1).expand(x.shape[0], -1, x.shape[2])
+        index = far.who.place.unsqueeze(-1).expand(x.shape[0], -1, x.shape[2])
         q, k, v = heads.expand(heads.query(x.gather(1, index), far.turn), heads.entry(x, view.turn))
         new = attend(
             q, k, v, far.lowered, scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout

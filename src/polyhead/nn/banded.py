@@ -18,15 +18,17 @@ import torch
 from torch import Tensor
 
 from .at import At
+from .block_sparse import BlockSparse, places
 from .pattern import Marked, Pattern, Prefix, blocked, leaves
+from .pattern_base import Reach
 
 MaskOf = Callable[[At, At, Tensor | None], Tensor]  # (rows, keys, which of the keys count) → mask
 
 
 class Some(NamedTuple):
-    """A few tokens of each row: index (B|1, n) long, all different; keep (B|1, n) bool, which are meant (None = all)."""
+    """A few tokens of each row: place (B|1, n) long, all different; keep (B|1, n) bool, which are meant (None = all)."""
 
-    index: Tensor
+    place: Tensor
     keep: Tensor | None = None
 
 
@@ -55,7 +57,7 @@ def some(flags: Tensor) -> Some:
 
 def take(t: Tensor, chosen: Some) -> Tensor:
     """The chosen tokens of t (B, h, T, d) → (B, h, n, d)."""
-    index = chosen.index[:, None, :, None]
+    index = chosen.place[:, None, :, None]
     return t.gather(2, index.expand(*t.shape[:2], -1, t.shape[3]))
 
 
@@ -63,7 +65,7 @@ def put(t: Tensor, chosen: Some, new: Tensor) -> Tensor:
     """t (B, h, T, d) with the chosen tokens replaced by new (B, h, n, d)."""
     if chosen.keep is not None:
         new = torch.where(chosen.keep[:, None, :, None], new, take(t, chosen))
-    index = chosen.index[:, None, :, None].expand(*t.shape[:2], -1, t.shape[3])
+    index = chosen.place[:, None, :, None].expand(*t.shape[:2], -1, t.shape[3])
     return t.scatter(2, index, new.to(t.dtype))
 
 
@@ -72,18 +74,24 @@ def put(t: Tensor, chosen: Some, new: Tensor) -> Tensor:
 
 def keys_per_query(pattern: Pattern, q: At, count: bool = True) -> int | None:
     """Keys a query of a band would look at, or None if the pattern is no band. count: hubs too (one look at a tensor)."""
-    reach = pattern.reach()
-    if None not in reach:
+    reach = _both(pattern.reach())
+    if reach is not None:
         return sum(reach) + 1
-    near, sparse = pattern.near(), blocked(pattern)
+    near, sparse = _both(pattern.near()), blocked(pattern)
     marks = any(isinstance(leaf, Marked | Prefix) for leaf in leaves(pattern))
-    if None in near or marks and (sparse is not None or torch.compiler.is_compiling()):
+    if near is None or marks and (sparse is not None or torch.compiler.is_compiling()):
         return None  # how many are marked is no static fact, which a compiled graph needs
     width = sum(near) + 1
     if sparse is not None:
         return width + (2 + sparse.random) * sparse.block
     hubs = [] if not count else [_real(flags, q) for flags in pattern.hubs(q) if flags is not None]
-    return width + max([0, *(some(flags).index.shape[1] for flags in hubs)])
+    return width + max([0, *(some(flags).place.shape[1] for flags in hubs)])
+
+
+def _both(reach: Reach) -> tuple[int, int] | None:
+    """A reach with limits on both sides, or None."""
+    back, ahead = reach
+    return None if back is None or ahead is None else (back, ahead)
 
 
 def _real(flags: Tensor, q: At) -> Tensor:
@@ -92,11 +100,13 @@ def _real(flags: Tensor, q: At) -> Tensor:
 
 def lower_banded(pattern: Pattern, q: At, mask_of: MaskOf, far: bool = True) -> tuple[Band, Tensor]:
     """The band, and its mask (B·blocks | blocks, 1 | h, block, keys). far: compute the hubs that see far as well."""
-    reach = pattern.reach()
-    hubs = None if None not in reach else pattern.hubs(q)
-    near, sparse = (reach, None) if hubs is None else (pattern.near(), blocked(pattern))
+    reach = _both(pattern.reach())
+    hubs = None if reach is not None else pattern.hubs(q)
+    near, sparse = (reach, None) if hubs is None else (_both(pattern.near()), blocked(pattern))
+    assert near is not None, "keys_per_query said that this is a band"
     block = max(16, *near) if sparse is None else sparse.block
-    sides = tuple(-(-n // block) if sparse is None else min(n, 1) for n in near)
+    back, ahead = near
+    sides = (-(-back // block), -(-ahead // block)) if sparse is None else (min(back, 1), min(ahead, 1))
     batch = q.rows_of_batch()
     at = q._replace(padded=True).map(lambda t: t.expand(batch, -1))  # blocks of all rows become one axis below
     rows = at.map(lambda t: _blocks(t, block, _nothing(t)))
@@ -104,7 +114,7 @@ def lower_banded(pattern: Pattern, q: At, mask_of: MaskOf, far: bool = True) -> 
     flat_rows, flat_keys = (x.map(lambda t: t.flatten(0, 1)) for x in (rows, keys))
     if hubs is None:
         return Band(block, sides), mask_of(flat_rows, flat_keys, None)
-    blocks, ordinary, columns, keep = rows.pos.shape[1], None, None, None
+    blocks, ordinary, columns = rows.pos.shape[1], None, None
     if hubs.keys is not None:
         hub = _real(hubs.keys, q).expand(batch, -1)
         ordinary = ~_neighbours(_blocks(hub, block, False), *sides, False).flatten(0, 1)
@@ -116,27 +126,27 @@ def lower_banded(pattern: Pattern, q: At, mask_of: MaskOf, far: bool = True) -> 
     band = Band(block, sides, columns)
     if far and hubs.queries is not None:
         chosen = _hubs(_real(hubs.queries, q).expand(batch, -1), sparse, q)
-        band = band._replace(far=chosen, far_mask=mask_of(at.take(chosen.index), at, None))
+        band = band._replace(far=chosen, far_mask=mask_of(at.take(chosen.place), at, None))
     return band, mask
 
 
-def _hubs(flags: Tensor, sparse: object, q: At) -> Some:
+def _hubs(flags: Tensor, sparse: BlockSparse | None, q: At) -> Some:
     """The tokens that flags names. Those of blocks are known without a look at the tensor."""
     if sparse is None:
         return some(flags)
-    length, block = q.grid.length, sparse.block
+    length, block = places(q).length, sparse.block
     place = torch.arange(length, device=flags.device)
     last = (length - 1) // block * block
     return Some(torch.cat([place[:block], place[last:]]).expand(flags.shape[0], -1))
 
 
-def _columns(hubs: Some, sparse: object, q: At, batch: int, blocks: int) -> tuple[Tensor, Tensor]:
+def _columns(hubs: Some, sparse: BlockSparse | None, q: At, batch: int, blocks: int) -> tuple[Tensor, Tensor]:
     """Keys beside the band for each block of queries, (batch, blocks, C), and which of them count."""
-    keep = torch.ones_like(hubs.index, dtype=torch.bool) if hubs.keep is None else hubs.keep
-    columns, keep = (t[:, None].expand(batch, blocks, -1) for t in (hubs.index, keep))
-    if sparse is None or q.grid.drawn is None:
+    keep = torch.ones_like(hubs.place, dtype=torch.bool) if hubs.keep is None else hubs.keep
+    columns, keep = (t[:, None].expand(batch, blocks, -1) for t in (hubs.place, keep))
+    drawn = None if sparse is None else places(q).drawn
+    if sparse is None or drawn is None:
         return columns, keep
-    drawn = q.grid.drawn
     chosen = drawn.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : sparse.random]  # (blocks, random)
     inside = torch.arange(sparse.block, device=chosen.device)
     more = (chosen[:, :, None] * sparse.block + inside).flatten(1)
@@ -181,7 +191,7 @@ def spread(q: Tensor, k: Tensor, v: Tensor, band: Band, mask: Tensor) -> tuple[T
         keys.append(near.flatten(0, 1).transpose(1, 2))
     if mask.shape[0] != queries.shape[0]:  # one row of coordinates serves the whole batch
         mask = mask.repeat(batch, 1, 1, 1)
-    return queries, *keys, mask
+    return queries, keys[0], keys[1], mask
 
 
 def collect(out: Tensor, batch: int, length: int) -> Tensor:

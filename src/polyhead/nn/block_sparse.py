@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from .at import At, Grid
 from .pattern_base import FULL, Hubs, PatternSpec, Reach
+
+if TYPE_CHECKING:
+    from .pattern import Pattern
 
 
 class BlockSparse(PatternSpec):
@@ -45,11 +48,12 @@ class BlockSparse(PatternSpec):
         return Grid(index, length, draw_blocks(self.seed, -(-length // self.block), self.random, index.device))
 
     def allows(self, q: At, k: At) -> Tensor:
-        if self.dense(q.grid.length):
+        grid = places(q)
+        if self.dense(grid.length):
             return FULL.allows(q, k)
         (i, ends), (j, others) = self._blocks(q), self._blocks(k)
         seen = ((i - j).abs() <= 1) | ends | others
-        return seen if q.grid.drawn is None else seen | q.grid.drawn[i, j]
+        return seen if grid.drawn is None else seen | grid.drawn[i, j]
 
     def bias(self, q: At, k: At) -> Tensor:
         """ln(1 + random) on the keys of block 0 for the queries of the inner blocks: seen 1 + random times."""
@@ -62,10 +66,11 @@ class BlockSparse(PatternSpec):
 
     def _blocks(self, at: At) -> tuple[Tensor, Tensor]:
         """(block number, is it the first or the last)."""
-        i = at.grid.index // self.block
-        return i, (i == 0) | (i == (at.grid.length - 1) // self.block)
+        grid = places(at)
+        i = grid.place // self.block
+        return i, (i == 0) | (i == (grid.length - 1) // self.block)
 
-    def simplify(self, q: At, n: int | None) -> PatternSpec:
+    def simplify(self, q: At, n: int | None) -> Pattern:
         return FULL if n is not None and self.dense(n) else self
 
     def hubs(self, at: At) -> Hubs:
@@ -74,6 +79,12 @@ class BlockSparse(PatternSpec):
 
     def near(self) -> Reach:
         return 2 * self.block - 1, 2 * self.block - 1
+
+
+def places(at: At) -> Grid:
+    """The grid of coordinates that have been through `pattern.placed`."""
+    assert at.grid is not None
+    return at.grid
 
 
 def draw_blocks(seed: int, n: int, count: int, device: torch.device) -> Tensor:

@@ -286,7 +286,8 @@ def _least(sides: tuple[int | None, ...]) -> int | None:
 
 
 def _most(sides: tuple[int | None, ...]) -> int | None:
-    return None if None in sides else max(sides)
+    known = [s for s in sides if s is not None]
+    return max(known) if len(known) == len(sides) else None
 
 
 class Forms(NamedTuple):

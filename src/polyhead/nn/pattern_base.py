@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from torch import Tensor
 
 from .at import At
 from .spec import Spec
+
+if TYPE_CHECKING:
+    from .pattern import Pattern
 
 Reach = tuple[int | None, int | None]
 
@@ -25,8 +28,8 @@ class PatternSpec(Spec):
     def reach(self) -> Reach:
         return None, None
 
-    def simplify(self, q: At, n: int | None) -> PatternSpec:
-        return self
+    def simplify(self, q: At, n: int | None) -> Pattern:
+        return self  # type: ignore[return-value]  # every choice is a member of that union; their base cannot know
 
     def covers(self, n: int) -> bool:
         return False

@@ -191,9 +191,9 @@ class Stack(nn.Module):
         if not spec.global_heads or at.mark is None:
             return None
         who = some(at.mark if not at.padded else at.mark & at.valid())
-        if who.index.shape[1] == 0:
+        if who.place.shape[1] == 0:
             return None
-        rows = at.take(who.index)
+        rows = at.take(who.place)
         table = position.prepare(rows, length)
         backend = self.backend if self.backend in ("reference", "sdpa") else "auto"
         lowered = lower(
