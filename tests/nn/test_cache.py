@@ -215,3 +215,19 @@ def test_reorder_to_fewer_and_more_rows():
     before = store.slots[0].clone()
     store.reorder(torch.tensor([1]))
     same(store.slots[0], before[1:])
+
+
+def test_reorder_passes_over_layers_that_do_not_look_at_the_source():
+    spec = specs.SEQ2SEQS["vaswani"]
+    block = spec.decoder.blocks["block"]
+    two = {"block": block, "alone": block.model_copy(update={"cross": None})}
+    decoder = spec.decoder.model_copy(update={"blocks": two, "layout": ("block", "alone")})
+    spec = ph.ModelSpec.model_validate(spec.model_copy(update={"decoder": decoder}).model_dump())
+    model, ids, source = specs.build(spec), laws.random_ids(2, 5), laws.source_of(spec, 2)
+    cache, swap = model.new_cache(2, 5), torch.tensor([1, 0])
+    with torch.no_grad():
+        full = model(ph.Tokens(ids), source)
+        model(ph.Tokens(ids[:, :4]), source, cache=cache)
+        assert cache.bytes() > 0
+        cache.reorder(swap)
+        laws.close(model(ph.Tokens(ids[swap, 4:]), cache=cache), full[swap, 4:])

@@ -14,7 +14,7 @@ from .attend import Lowered, attend, with_scores
 from .banded import Some, put
 from .cache import Plan, Store
 from .content import DisentangledSpec, Relative, ShawSpec
-from .heads import Entry, GroupedSpec, Turn
+from .heads import Entry, Grouped, GroupedSpec, Turn
 from .latent import Heads
 from .pattern import Full, Marked, Pattern, leaves
 from .position import AlibiSpec, BucketsSpec, NoPosition
@@ -78,15 +78,15 @@ class AttentionSpec(Spec):
 
     def content_flops(self, width: int, queries: int, keys: int) -> int:
         """What the position's own scores cost."""
-        if not self.relates:
+        if not isinstance(self.position, DisentangledSpec | ShawSpec):
             return 0
         heads = self.heads
         return self.position.flops(width, heads.heads, heads.kv, heads.dim(width), queries, keys)
 
     def params(self, width: int) -> int:
-        if not self.global_heads:
-            return self.heads.params(width)
         heads = self.heads
+        if not self.global_heads or not isinstance(heads, GroupedSpec):
+            return heads.params(width)
         output = linear_params(heads.heads * heads.dim(width), width, "o" in heads.bias)
         return 2 * heads.params(width) - output
 
@@ -132,7 +132,9 @@ class Attention(nn.Module):
     def __init__(self, spec: AttentionSpec, width: int, dropout: float = 0.0, value_residual: bool = False) -> None:
         super().__init__()
         self.heads = spec.heads.build(width)
-        self.global_heads = spec.heads.build(width, output=False) if spec.global_heads else None
+        self.global_heads: Grouped | None = None
+        if spec.global_heads and isinstance(spec.heads, GroupedSpec):
+            self.global_heads = spec.heads.build(width, output=False)
         self.dropout = dropout
         self.value_mix = nn.Parameter(torch.zeros(1)) if value_residual else None
 
@@ -149,6 +151,7 @@ class Attention(nn.Module):
             if self.value_mix is not None and first is not None and first.v is not None:
                 entry = (*entry[:-1], values + self.value_mix * first.v)
             if store is not None:
+                assert view.plan is not None, "a cache comes with a plan"
                 entry = store.update(entry, view.plan)
         q, k, v = heads.expand(q, entry)
         q, lowered = q.to(k.dtype), view.lowered
@@ -166,6 +169,7 @@ class Attention(nn.Module):
     def _globally(self, x: Tensor, o: Tensor, view: View, dropout: float) -> Tensor:
         """o (B, h, T, dv) with what the marked queries get through the global heads."""
         heads, far = self.global_heads, view.far
+        assert heads is not None and far is not None
         index = far.who.place.unsqueeze(-1).expand(x.shape[0], -1, x.shape[2])
         q, k, v = heads.expand(heads.query(x.gather(1, index), far.turn), heads.entry(x, view.turn))
         new = attend(

@@ -129,10 +129,12 @@ class Block(nn.Module):
             return y
 
         if self.x0_mix is not None:
+            assert first is not None, "later layers know the first one's input"
             x = self.x0_mix[0] * x + self.x0_mix[1] * first.x
-        if self.parallel:
+        if self.join_ffn is None:
             return self.join_attention(x, attend, feed, valid=view.valid, drop=drop), values, balance
         x = self.join_attention(x, attend, valid=view.valid, drop=drop)
-        if self.cross is not None:
-            x = self.join_cross(x, lambda h: self.cross(h, cross, memory=memory)[0], valid=view.valid, drop=drop)
+        look = self.cross
+        if look is not None and self.join_cross is not None:
+            x = self.join_cross(x, lambda h: look(h, cross, memory=memory)[0], valid=view.valid, drop=drop)
         return self.join_ffn(x, feed, valid=view.valid, drop=drop), values, balance

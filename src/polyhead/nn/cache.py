@@ -142,7 +142,7 @@ class Cache:
 
     def __init__(self, lines: dict[str, Line], stores: list[Store], length: int) -> None:
         self.lines, self.stores, self.length = lines, stores, length
-        self.memory: list[Entry] | None = None  # per executed layer with cross-attention: keys and values of the source
+        self.memory: list[Entry | None] | None = None  # per executed layer: keys and values of the source; None = it does not look
         self.memory_at: At | None = None
 
     @property
@@ -162,7 +162,10 @@ class Cache:
         for store in self.stores:
             store.reorder(index)
         if self.memory is not None:
-            self.memory = [tuple(t.index_select(0, index) for t in entry) for entry in self.memory]
+            self.memory = [
+                None if entry is None else tuple(t.index_select(0, index) for t in entry) for entry in self.memory
+            ]
+        if self.memory_at is not None:
             self.memory_at = self.memory_at.map(lambda t: t if t.shape[0] == 1 else t.index_select(0, index))
 
     def truncate(self, length: int) -> None:
@@ -172,4 +175,4 @@ class Cache:
 
     def bytes(self) -> int:
         stores = sum(t.numel() * t.element_size() for s in self.stores for t in s.slots)
-        return stores + sum(t.numel() * t.element_size() for entry in self.memory or [] for t in entry)
+        return stores + sum(t.numel() * t.element_size() for entry in self.memory or [] for t in entry or ())

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .at import At
-from .inputs import Input, Patches, TokenInput
+from .inputs import Frames, Input, Patches, TokenInput
 from .norm import Norm
 from .position import Absolute, LearnedSpec, NoPosition
 from .spec import Spec, linear_params
@@ -59,10 +59,11 @@ class EmbeddingSpec(Spec):
                 raise ValueError(f"{self.input.kind} have no token table: expected no {set_[0]}, got one; remove it")
         if not isinstance(self.position, LearnedSpec):
             return self
-        rows, grid = self.position.length + self.position.offset, isinstance(self.input, Patches)
-        if grid and rows != self.input.positions:
-            raise ValueError(f"learned positions of patches must be {self.input.positions} rows: got {rows}")
-        if not grid and self.position.resize != "no":
+        rows = self.position.length + self.position.offset
+        if isinstance(self.input, Patches):
+            if rows != self.input.positions:
+                raise ValueError(f"learned positions of patches must be {self.input.positions} rows: got {rows}")
+        elif self.position.resize != "no":
             raise ValueError(f"only positions of patches form a grid to resize: got resize {self.position.resize}")
         return self
 
@@ -81,7 +82,7 @@ class EmbeddingSpec(Spec):
         if not isinstance(self.input, TokenInput):
             return n + self.input.params(width)
         projection = 0 if self.project == "none" else linear_params(e, width, self.project == "sum")
-        return n + self.vocab * e + self.types * s + projection
+        return n + (self.vocab or 0) * e + self.types * s + projection
 
     def flops(self, width: int, tokens: int, rows: int = 1) -> int:
         """Of `rows` rows that become `tokens` vectors each."""
@@ -100,7 +101,8 @@ class Embedding(nn.Module):
 
     def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
         super().__init__()
-        self.dropout, self.token = dropout, None
+        self.dropout = dropout
+        self.token: nn.Parameter | None = None
         s = spec.sum_width(width)
         self.position = spec.position.build(s, 1, s)
         self.norm = spec.norm.build(spec.norm_width(width)) if spec.norm is not None else None
@@ -115,8 +117,11 @@ class Embedding(nn.Module):
 
 
 class TokenEmbedding(Embedding):
+    token: nn.Parameter
+
     def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
         super().__init__(spec, width, dropout)
+        assert spec.vocab is not None
         e, s = spec.table_width(width), spec.sum_width(width)
         self.scale, self.round_scale, self.projected = spec.scale, spec.round_scale, spec.project
         self.token = nn.Parameter(torch.empty(spec.vocab, e))
@@ -131,18 +136,19 @@ class TokenEmbedding(Embedding):
         return tokens.ids.shape[1]
 
     def forward(self, tokens: Tokens, at: At, valid: Tensor | None = None) -> Tensor:
-        x = F.embedding(tokens.ids, self.token)
+        assert tokens.ids is not None, "length() has seen them"
+        x, project = F.embedding(tokens.ids, self.token), self.project
         if self.scale != 1.0:
             x = x * (torch.tensor(self.scale, dtype=x.dtype) if self.round_scale else self.scale)
-        if self.projected == "token":
-            x = self.project(x)
+        if project is not None and self.projected == "token":
+            x = project(x)
         if self.types is not None:
             x = x + (self.types[0] if tokens.types is None else F.embedding(tokens.types, self.types))
         x = self.position.embed(x, at.pos)
-        if self.projected == "sum_first":
-            x = self.project(x)
+        if project is not None and self.projected == "sum_first":
+            x = project(x)
         x = self.finish(x, valid)
-        return self.project(x) if self.projected == "sum" else x
+        return project(x) if project is not None and self.projected == "sum" else x
 
 
 class SignalEmbedding(Embedding):
@@ -162,6 +168,7 @@ class PatchEmbedding(SignalEmbedding):
     def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
         super().__init__(spec, width, dropout)
         patches = spec.input
+        assert isinstance(patches, Patches)
         self.side, self.channels = patches.patch, patches.channels
         self.patch = nn.Conv2d(patches.channels, width, self.side, stride=self.side, bias=patches.bias)
         self.cls = nn.Parameter(torch.empty(width)) if patches.class_token else None
@@ -178,17 +185,18 @@ class PatchEmbedding(SignalEmbedding):
 
     def length(self, tokens: Tokens) -> int:
         rows, columns = self.grid(tokens)
-        hidden = tokens.masked
+        hidden, signal = tokens.masked, tokens.signal
         if hidden is not None and self.mask is None:
             raise ValueError("this model has no mask vector: expected no masked patches, got some; set mask_token")
-        if hidden is not None and hidden.shape != (len(tokens.signal), rows * columns):
-            expected = (len(tokens.signal), rows * columns)
+        if hidden is not None and signal is not None and hidden.shape != (len(signal), rows * columns):
+            expected = (len(signal), rows * columns)
             raise ValueError(f"masked says one thing per patch: expected {expected}, got {tuple(hidden.shape)}")
         return rows * columns + (self.cls is not None)
 
     def forward(self, tokens: Tokens, at: At, valid: Tensor | None = None) -> Tensor:
+        assert tokens.signal is not None, "length() has seen it"
         x = self.patch(tokens.signal.to(self.patch.weight.dtype)).flatten(2).transpose(1, 2)
-        if tokens.masked is not None:
+        if tokens.masked is not None and self.mask is not None:
             x = torch.where(tokens.masked.unsqueeze(-1), self.mask, x)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), 1, -1), x], 1)
@@ -198,6 +206,7 @@ class PatchEmbedding(SignalEmbedding):
 class FrameEmbedding(SignalEmbedding):
     def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
         super().__init__(spec, width, dropout)
+        assert isinstance(spec.input, Frames)
         self.channels = spec.input.channels
         self.rows = spec.position.length if isinstance(spec.position, LearnedSpec) else None
         self.conv1 = nn.Conv1d(self.channels, width, 3, padding=1)
@@ -213,6 +222,7 @@ class FrameEmbedding(SignalEmbedding):
         return length
 
     def forward(self, tokens: Tokens, at: At, valid: Tensor | None = None) -> Tensor:
+        assert tokens.signal is not None, "length() has seen it"
         x = F.gelu(self.conv1(tokens.signal.to(self.conv1.weight.dtype)))
         x = F.gelu(self.conv2(x)).transpose(1, 2)
         return self.finish(self.position.embed(x, at.pos), valid)

@@ -70,7 +70,10 @@ class _Inner(Spec):
         return self
 
     def hidden(self, width: int) -> int:
-        return self.inner if self.inner is not None else int(width * self.ratio)
+        if self.inner is not None:
+            return self.inner
+        assert self.ratio is not None, "exactly one of the two"
+        return int(width * self.ratio)
 
 
 class PlainSpec(_Inner):
@@ -152,6 +155,6 @@ class Gated(nn.Module):
     def fuse(self) -> None:
         """Gate and up by one product, joined in place, for inference."""
         self.gate_up = fuse_linears([self.gate, self.up])
-        self.gate = self.up = None
+        self.gate = self.up = None  # type: ignore[assignment]  # from here on forward reads the one product alone
         if f := IN_PLACE.get(self.spec.act):
             self.join = lambda gate, up: f(gate).mul_(up)

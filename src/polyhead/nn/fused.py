@@ -90,7 +90,7 @@ class CompiledTanhGELU(torch.autograd.Function):
         ctx.save_for_backward(share + 2 * root * x * fall * share * share * (1 + 3 * cubic * x * x))
         return x * share
 
-    backward = CompiledGELU.backward
+    backward = CompiledGELU.backward  # type: ignore[assignment]  # a static method, which the checker takes for a bound one
 
 
 class RotateHalf(torch.autograd.Function):
@@ -104,7 +104,8 @@ class RotateHalf(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        return _turned(g, *ctx.saved_tensors, -1), None, None
+        cos, sin = ctx.saved_tensors
+        return _turned(g, cos, sin, -1), None, None
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:

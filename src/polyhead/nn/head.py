@@ -118,10 +118,9 @@ class Head(nn.Module):
         wide, width = spec.pooled_width(width), spec.last_width(width)
         self.input_norm = spec.input_norm.build(wide) if spec.input_norm else None
         self.dense = nn.Linear(wide, spec.dense, bias=spec.dense_bias) if spec.dense else None
-        self.back = nn.Linear(spec.dense, wide, bias=spec.dense_bias) if spec.back else None
+        self.back = nn.Linear(spec.dense, wide, bias=spec.dense_bias) if spec.back and spec.dense else None
         self.norm = spec.norm.build(width) if spec.norm else None
-        matrix = spec.output is not None and not spec.tied
-        self.weight = nn.Parameter(torch.empty(spec.output, width)) if matrix else None
+        self.weight = nn.Parameter(torch.empty(spec.output, width)) if spec.output is not None and not spec.tied else None
         self.bias = nn.Parameter(torch.zeros(spec.output)) if spec.bias and spec.output else None
         self.product: nn.Module | None = None  # a packed output matrix, set for inference
 
@@ -145,12 +144,17 @@ class Head(nn.Module):
         x = x if self.norm is None else self.norm(x, valid)
         x = F.dropout(x, self.dropout, self.training)
         if spec.output is not None:
-            product = self.product
-            x = F.linear(x, table if spec.tied else self.weight, self.bias) if product is None else product(x)
+            x = self._logits(x, table if spec.tied else self.weight)
         x = x if x.dtype == torch.float64 else x.float()
         x = x if spec.scale == 1.0 else x * spec.scale
         x = x if spec.softcap is None else spec.softcap * torch.tanh(x / spec.softcap)
         return F.normalize(x, dim=-1) if spec.normalise else x
+
+    def _logits(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        if self.product is not None:
+            return self.product(x)
+        assert weight is not None, "a tied head is called with its table"
+        return F.linear(x, weight, self.bias)
 
 
 UNPADDED = {"first": lambda x: x[:, 0], "last": lambda x: x[:, -1], "mean": lambda x: x.mean(1), "max": lambda x: x.amax(1)}
@@ -186,13 +190,14 @@ def _at(x: Tensor, index: Tensor) -> Tensor:
 def _place(x: Tensor, kind: str, read: Tokens | None, eos: int | None) -> Tensor:
     """(B,) the place in each row that the ids point to."""
     ids = None if read is None else read.ids
-    if ids is None or ids.shape != x.shape[:2]:
+    if read is None or ids is None or ids.shape != x.shape[:2]:
         got = "none" if ids is None else f"{tuple(ids.shape)}"
         raise ValueError(f"pool {kind} looks at the ids of the tokens: expected {tuple(x.shape[:2])}, got {got}")
-    if read.padded:
+    if read.padded and read.pos is not None:
         ids = ids.masked_fill(read.pos < 0, -1)
     if kind == "largest_id":
         return ids.argmax(1)
+    assert eos is not None, "the spec has one for such a pool"
     hits = ids == eos
     if not torch.compiler.is_compiling():
         lost = (~hits.any(1) & (ids >= 0).any(1)).nonzero().flatten().tolist()

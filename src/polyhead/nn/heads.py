@@ -11,7 +11,7 @@ The union of choices closes latent.py. Shapes: x (B, T, D); q (B, h, T, d); an e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,12 @@ class GroupedSpec(Spec):
                 f"change heads to a divisor of {width}, or give head_dim"
             )
         return self.head_dim or width // self.heads
+
+    @overload
+    def rotary_dim(self, width: None = None) -> int | None: ...
+
+    @overload
+    def rotary_dim(self, width: int) -> int: ...
 
     def rotary_dim(self, width: int | None = None) -> int | None:
         """Features a rotation may turn; None = not known before the width is."""
@@ -148,15 +154,18 @@ class Grouped(nn.Module):
         return norm(x) if norm is not None and self.norm_over == "head" else x
 
     def expand(self, q: Tensor, entry: Entry) -> tuple[Tensor, Tensor, Tensor]:
-        return q, *entry
+        k, v = entry
+        return q, k, v
 
     def output(self, o: Tensor) -> Tensor:
-        return self.o(o.transpose(1, 2).flatten(2))
+        back = self.o
+        assert back is not None, "global heads share the output of the others"
+        return back(o.transpose(1, 2).flatten(2))
 
     def fuse(self) -> None:
         """Queries, keys and values by one product, for inference."""
         self.qkv = fuse_linears([self.q, self.k, self.v])
-        self.q = self.k = self.v = None
+        self.q = self.k = self.v = None  # type: ignore[assignment]  # from here on all read the one product alone
 
 
 def side_by_side(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
@@ -178,5 +187,6 @@ def fuse_linears(parts: Sequence[nn.Linear]) -> nn.Linear:
     with torch.device("meta"):
         fused = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     fused.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    fused.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    if bias is not None:
+        fused.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return fused

@@ -9,12 +9,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from .latent import Latent
 from .norm import BatchNorm, DyT, LayerNorm, RMSNorm
 from .residual import DeepNorm
 from .spec import Spec
 
 if TYPE_CHECKING:
     from .model import Transformer
+    from .stack import Stack
 
 
 class NormalInit(Spec):
@@ -61,8 +63,8 @@ def initialise(model: Transformer, seed: int) -> None:
         if stack is not None:
             _norms(stack)
             _stack(stack, f"{name}.", init, generator)
-    _norms(model.heads)
     for head in model.heads.values():
+        _norms(head)
         for name, p in head.named_parameters():
             if p.dim() > 1:
                 std = min(getattr(init, "std", 0.02), FIRST_LOGIT * p.shape[-1] ** -0.5)
@@ -71,7 +73,7 @@ def initialise(model: Transformer, seed: int) -> None:
                 p.zero_()
 
 
-def _stack(stack: nn.Module, prefix: str, init: Init, generator: torch.Generator) -> None:
+def _stack(stack: Stack, prefix: str, init: Init, generator: torch.Generator) -> None:
     spec = stack.spec
     sublayers = sum(2 + (spec.blocks[k].cross is not None) for k in stack.kinds)
     for name, p in stack.named_parameters():
@@ -101,7 +103,9 @@ def _stack(stack: nn.Module, prefix: str, init: Init, generator: torch.Generator
         if isinstance(gain, DeepNorm) and (writes or ".v." in name or ".up" in name):
             p.mul_(gain.beta)
         elif isinstance(gain, DeepNorm) and name.endswith(".kv_b.weight"):
-            stack.get_submodule(name.removesuffix(".kv_b.weight")).values().mul_(gain.beta)
+            latent = stack.get_submodule(name.removesuffix(".kv_b.weight"))
+            assert isinstance(latent, Latent)
+            latent.values().mul_(gain.beta)
 
 
 def _in_norm(stack: nn.Module, name: str) -> bool:
@@ -109,7 +113,7 @@ def _in_norm(stack: nn.Module, name: str) -> bool:
     return isinstance(owner, LayerNorm | RMSNorm | DyT | BatchNorm)
 
 
-def _residual_gain(stack: nn.Module, name: str) -> Spec | None:
+def _residual_gain(stack: Stack, name: str) -> Spec | None:
     parts = name.split(".")
     if parts[0] != "layers":
         return None

@@ -114,13 +114,15 @@ class Latent(nn.Module):
         return self._query(joined[..., :-narrow], turn), self._entry(joined[..., -narrow:], turn)
 
     def query(self, x: Tensor, turn: Turn) -> Tensor:
-        return self._query(self.q(x) if self.q_a is None else self.q_a(x), turn)
+        first = self.q if self.q_a is None else self.q_a
+        assert first is not None
+        return self._query(first(x), turn)
 
     def entry(self, src: Tensor, turn: Turn) -> Entry:
         return self._entry(self.kv_a(src), turn)
 
     def _query(self, y: Tensor, turn: Turn) -> Tensor:
-        y = y if self.q_b is None else self.q_b(self.q_a_norm(y))
+        y = y if self.q_b is None or self.q_a_norm is None else self.q_b(self.q_a_norm(y))
         still, turned = y.unflatten(-1, (self.heads, -1)).transpose(1, 2).split([self.nope, self.rope], -1)
         return torch.cat([still, turn(turned)], -1)
 
@@ -161,8 +163,10 @@ class Latent(nn.Module):
 
     def fuse(self) -> None:
         """One product of x for queries and entries, for inference."""
-        self.down = fuse_linears([self.q if self.q_a is None else self.q_a, self.kv_a])
-        self.q = self.q_a = self.kv_a = None
+        first = self.q if self.q_a is None else self.q_a
+        assert first is not None, "fused before"
+        self.down = fuse_linears([first, self.kv_a])
+        self.q = self.q_a = self.kv_a = None  # type: ignore[assignment]  # from here on project reads `down` alone
 
 
 def _kind(heads: Any) -> str:

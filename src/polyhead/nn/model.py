@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -13,7 +16,7 @@ from .at import At
 from .attend import Backend
 from .block import DropoutSpec
 from .cache import Cache
-from .head import HeadSpec
+from .head import Head, HeadSpec
 from .init import Init, NormalInit, initialise
 from .spec import Counts, Spec
 from .stack import Stack, StackSpec
@@ -40,10 +43,12 @@ class ModelSpec(Spec):
         crossed = self.decoder is not None and any(b.cross is not None for b in self.decoder.blocks.values())
         if self.encoder is not None and any(b.cross is not None for b in self.encoder.blocks.values()):
             raise ValueError("cross-attention belongs in a decoder's blocks: remove cross from the encoder")
-        if self.encoder is not None and self.decoder is not None and not crossed:
-            raise ValueError("the decoder never looks at the encoder: give its blocks cross-attention, or drop a stack")
-        if crossed and self.encoder is not None and self.encoder.width != self.decoder.width:
-            raise ValueError(f"encoder and decoder must be equally wide: got {self.encoder.width}, {self.decoder.width}")
+        if self.encoder is not None and self.decoder is not None:
+            if not crossed:
+                raise ValueError("the decoder never looks at the encoder: give its blocks cross-attention, or drop a stack")
+            if self.encoder.width != self.decoder.width:
+                got = f"{self.encoder.width}, {self.decoder.width}"
+                raise ValueError(f"encoder and decoder must be equally wide: got {got}")
         if self.share_embeddings:
             self._check_shared()
         for name, head in self.heads.items():
@@ -88,7 +93,9 @@ class ModelSpec(Spec):
     @property
     def top(self) -> StackSpec:
         """The stack whose output the heads read."""
-        return self.decoder if self.decoder is not None else self.encoder
+        top = self.decoder if self.decoder is not None else self.encoder
+        assert top is not None
+        return top
 
     def params(self) -> Counts:
         """Parameters by part; equal to those of the built module. `.total` is the sum."""
@@ -96,7 +103,8 @@ class ModelSpec(Spec):
         for name, stack in self.stacks.items():
             total += Counts({f"{name}.{part}": n for part, n in stack.params().parts.items()})
         if self.share_embeddings:
-            table = self.decoder.embedding.vocab * self.decoder.embedding.table_width(self.decoder.width)
+            embedding = self.top.embedding
+            table = (embedding.vocab or 0) * embedding.table_width(self.top.width)
             total += Counts({"decoder.embedding": -table})
         return total + Counts({f"heads.{n}": h.params(self.top.width) for n, h in self.heads.items()})
 
@@ -131,9 +139,10 @@ class Transformer(nn.Module):
         self.spec = spec
         self.encoder = Stack(spec.encoder, spec.dropout) if spec.encoder is not None else None
         self.decoder = Stack(spec.decoder, spec.dropout) if spec.decoder is not None else None
-        if spec.share_embeddings:
-            self.decoder.embed.token = self.encoder.embed.token
-        self.heads = nn.ModuleDict({n: h.build(spec.top.width, spec.dropout.head) for n, h in spec.heads.items()})
+        if spec.share_embeddings and self.encoder is not None:
+            self.top.embed.token = self.encoder.embed.token
+        heads = nn.ModuleDict({n: h.build(spec.top.width, spec.dropout.head) for n, h in spec.heads.items()})
+        self.heads = cast(Mapping[str, Head], heads)  # torch's dict has no word for what it holds
 
     def forward(self, tokens: Tokens, source: Tokens | None = None, cache: Cache | None = None) -> Tensor:
         """Logits of the first head: (B, T, output), or (B, output) when it pools; fp32 at least."""
@@ -145,9 +154,11 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """(states of the top stack (B, T, D), sum of balance losses or None). With a cache, the source is read once."""
         if self.decoder is None:
-            return self.encoder(tokens)
+            return self.top(tokens)
         if source is None:
             return self.decoder(tokens, cache)
+        if self.encoder is None:
+            raise ValueError("this model has no encoder: expected no source, got one")
         memory, balance = self.encoder(source)
         at = At.of(source, memory.shape[1])
         if cache is not None:
@@ -166,12 +177,16 @@ class Transformer(nn.Module):
 
     @property
     def top(self) -> Stack:
-        return self.decoder if self.decoder is not None else self.encoder
+        top = self.decoder if self.decoder is not None else self.encoder
+        assert top is not None
+        return top
 
     @property
     def table(self) -> Tensor:
         """The token embedding (vocab, D or the factorised width) that a tied head shares."""
-        return self.top.embed.token
+        token = self.top.embed.token
+        assert token is not None, "the spec ties no head where there is no table"
+        return token
 
     def new_cache(self, batch: int, length: int, slack: int = 0) -> Cache:
         """A cache for up to `length` tokens per row, prompt included."""

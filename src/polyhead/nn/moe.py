@@ -77,6 +77,8 @@ class ExpertsSpec(Spec):
 class Router(nn.Module):
     """x (N, D) → (chosen (N, K) expert numbers, weights (N, K) in x's dtype, probabilities (N, E) fp32)."""
 
+    correction: Tensor  # only where the spec asks for it
+
     def __init__(self, spec: ExpertsSpec, width: int) -> None:
         super().__init__()
         self.spec = spec

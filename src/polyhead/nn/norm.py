@@ -123,8 +123,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if self.gain == "one_plus":
-            h = F.rms_norm(x if x.dtype == torch.float64 else x.float(), self.width, None, self.eps)
-            return (h * (1 + self.weight.to(h.dtype))).to(x.dtype)
+            h, weight = F.rms_norm(x if x.dtype == torch.float64 else x.float(), self.width, None, self.eps), self.weight
+            assert weight is not None
+            return (h * (1 + weight.to(h.dtype))).to(x.dtype)
         if plain(x):
             return F.rms_norm(x, self.width, self.weight, self.eps)
         y = UnitRMS.apply(x, self.eps)
@@ -144,6 +145,8 @@ class DyT(nn.Module):
 
 class BatchNorm(nn.Module):
     mixes_tokens = True
+    mean: Tensor
+    var: Tensor
 
     def __init__(self, spec: BatchNormSpec, width: int) -> None:
         super().__init__()

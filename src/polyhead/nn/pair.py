@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .inputs import Patches
 from .model import ModelSpec
 from .spec import Counts, Spec
 from .tokens import Tokens
@@ -54,7 +55,9 @@ class PairSpec(Spec):
 
     def flops(self, tokens: int, images: int = 1, texts: int = 1) -> Counts:
         """Forward FLOPs of `images` images of the stated size against `texts` texts of `tokens` tokens."""
-        patches = self.image.top.embedding.input.positions
+        pixels = self.image.top.embedding.input
+        assert isinstance(pixels, Patches)
+        patches = pixels.positions
         total = Counts({"scores": 2 * images * texts * self.vector(self.text)})
         for name, one in (("image", self.image.flops(patches, images)), ("text", self.text.flops(tokens, texts))):
             total += Counts({f"{name}.{part}": n for part, n in one.parts.items()})

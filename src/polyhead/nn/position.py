@@ -24,7 +24,7 @@ from .spec import Spec
 
 
 class Position(nn.Module):
-    """The contract with every hook doing nothing."""
+    """The contract with every hook doing nothing; the last two, of content.py, are asked only where `relates`."""
 
     biased = False
     relates = False  # True: content() adds scores of its own
@@ -41,6 +41,12 @@ class Position(nn.Module):
 
     def bias(self, table: Any, head: Tensor, q: At, k: At) -> Tensor | None:
         return None
+
+    def index(self, q: At, k: At) -> Tensor:
+        raise NotImplementedError("only where `relates`")
+
+    def content(self, table: Any, index: Tensor, q: Tensor, k: Tensor, heads: Any) -> Tensor:
+        raise NotImplementedError("only where `relates`")
 
 
 class NoPosition(Spec):
@@ -131,18 +137,18 @@ class SinusoidalSpec(Spec):
 class Sinusoidal(Position):
     def __init__(self, spec: SinusoidalSpec, width: int) -> None:
         super().__init__()
-        self.spec, self.half = spec, (width + 1) // 2
+        self.spec, self.waves = spec, (width + 1) // 2
 
     def table(self, pos: Tensor, width: int) -> Tensor:
         """pos (B|1, T) → (B|1, T, width) fp32; odd widths drop the last cosine."""
-        steps = self.half if self.spec.step == "half" else max(self.half - 1, 1)
+        steps = self.waves if self.spec.step == "half" else max(self.waves - 1, 1)
         span = width / 2 if self.spec.step == "half" and width % 2 else steps
-        index = torch.arange(self.half, device=pos.device, dtype=torch.float32)
+        index = torch.arange(self.waves, device=pos.device, dtype=torch.float32)
         pos = (pos + self.spec.offset).clamp(min=0)
         angle = pos.float().unsqueeze(-1) * torch.exp(index * (-math.log(self.spec.base) / span))
         if self.spec.layout == "pairs":
             return torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)[..., :width]
-        return torch.cat([angle.sin(), angle.cos()[..., : width - self.half]], -1)
+        return torch.cat([angle.sin(), angle.cos()[..., : width - self.waves]], -1)
 
     def embed(self, x: Tensor, pos: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         table = self.table(pos, x.shape[-1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -15,6 +16,7 @@ from .attention import AttentionSpec, Far, First, View
 from .banded import some
 from .block import Block, BlockSpec, DropoutSpec
 from .cache import Cache, Line, Store
+from .content import Relative
 from .embedding import EmbeddingSpec
 from .heads import Entry
 from .norm import Norm
@@ -24,6 +26,8 @@ from .rotary import Dynamic, LongRope, RotarySpec
 from .sharing import NoSharing, Sharing
 from .spec import Counts, Spec
 from .tokens import Tokens
+
+PositionKey = tuple[Relative, int, int]
 
 
 class StackSpec(Spec):
@@ -67,7 +71,7 @@ class StackSpec(Spec):
         """weight set → the first executed layer that uses it."""
         return {weights: i for i, weights in reversed(list(enumerate(self.order())))}
 
-    def positions(self) -> list[tuple[Spec, int]]:
+    def positions(self) -> list[PositionKey]:
         """The distinct (relative position, heads, head_dim) of the stack; each has one module, shared by its layers."""
         keys = [position_key(self.blocks[self.kind(i)].attention, self.width) for i in range(self.layers)]
         return list(dict.fromkeys(keys))
@@ -90,7 +94,7 @@ class StackSpec(Spec):
         return total
 
 
-def position_key(attention: AttentionSpec, width: int) -> tuple[Spec, int, int]:
+def position_key(attention: AttentionSpec, width: int) -> PositionKey:
     """What makes two layers share a position module."""
     return attention.position, attention.heads.heads, attention.heads.rotary_dim(width)
 
@@ -104,9 +108,11 @@ class Stack(nn.Module):
         self.kinds = [spec.kind(i) for i in range(spec.layers)]
         self.embed = spec.embedding.build(spec.width, dropout.embedding)
         owners = sorted(spec.owners().items())
-        self.layers = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
+        blocks = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
+        self.layers = cast(Sequence[Block], blocks)  # torch's list has no word for what it holds
         keys = spec.positions()
-        self.relative = nn.ModuleList(position.build(spec.width, heads, dim) for position, heads, dim in keys)
+        relative = nn.ModuleList(position.build(spec.width, heads, dim) for position, heads, dim in keys)
+        self.relative = cast(Sequence[Position], relative)
         self.position_of = {n: keys.index(position_key(b.attention, spec.width)) for n, b in spec.blocks.items()}
         self.final_norm = spec.final_norm.build(spec.width) if spec.final_norm else None
         self.patterns = {name: forms(block.attention.pattern) for name, block in spec.blocks.items()}
@@ -118,11 +124,15 @@ class Stack(nn.Module):
         self, tokens: Tokens, cache: Cache | None = None, memory: Tensor | None = None, memory_at: At | None = None
     ) -> tuple[Tensor, Tensor | None]:
         at = self._at(tokens, cache)
-        valid = at.valid() if not at.padded else at.valid().expand(tokens.ids.shape)
+        valid = at.valid()
+        if valid is not None:
+            assert tokens.ids is not None, "a signal has no padding"
+            valid = valid.expand(tokens.ids.shape)
         x = self.embed(tokens, at, valid)
         views, cross = self._views(x, at, valid, cache, memory_at)
         entries = self.remember(memory) if memory is not None else cache.memory if cache is not None else None
-        first, balances = First(x), []
+        first = First(x)
+        total: Tensor | None = None  # balance losses
         for i, (weights, kind) in enumerate(zip(self.order, self.kinds, strict=True)):
             extra = {
                 "store": cache.stores[i] if cache is not None else None,
@@ -133,9 +143,9 @@ class Stack(nn.Module):
             }
             x, values, balance = self._run(self.layers[weights], x, views[kind], extra)
             first = First(first.x, values) if i == 0 else first
-            balances += [] if balance is None else [balance]
+            total = balance if total is None else total if balance is None else total + balance
         x = x if self.final_norm is None else self.final_norm(x, valid)
-        return x, sum(balances) if balances else None
+        return x, total
 
     def _run(self, block: Block, x: Tensor, view: View, extra: dict[str, Any]) -> tuple:
         if self.checkpoint and self.training and torch.is_grad_enabled():
@@ -190,7 +200,7 @@ class Stack(nn.Module):
         """What global heads do in this call: the marked tokens look at all of their document."""
         if not spec.global_heads or at.mark is None:
             return None
-        who = some(at.mark if not at.padded else at.mark & at.valid())
+        who = some(at.mark if not at.padded else at.mark & (at.pos >= 0))
         if who.place.shape[1] == 0:
             return None
         rows = at.take(who.place)
@@ -228,16 +238,16 @@ class Stack(nn.Module):
         # one query over a half-precision cache is several times slower on a CPU than over an fp32 one
         slow = weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16)
         dtype = torch.float32 if slow else weight.dtype
-        lines, sizes = {}, {}
+        lines: dict[str, Line] = {}
+        sizes: dict[int, Line] = {}
         for kind, block in self.spec.blocks.items():
             if not causal_only(block.attention.pattern):
                 raise ValueError(f"only causal attention can be cached: block {kind!r} looks ahead")
             if blocked(block.attention.pattern) is not None:
                 raise ValueError(f"block_sparse needs whole rows and cannot be cached: block {kind!r} has it")
             back = block.attention.pattern.reach()[0]
-            ring = back is not None and back + 1 + slack < length
-            size = back + 1 + slack if ring else length
-            sizes.setdefault(size, Line(batch, size, ring, weight.device))
+            size = length if back is None else min(length, back + 1 + slack)
+            sizes.setdefault(size, Line(batch, size, size < length, weight.device))
             lines[kind] = sizes[size]
         stores = []
         for weights, kind in zip(self.order, self.kinds, strict=True):

@@ -211,6 +211,7 @@ def tokens_of(batch: Batch) -> Tensor:
 def _real(tokens: Tokens) -> Tensor:
     if tokens.pos is None:
         read = tokens.ids if tokens.signal is None else tokens.signal
+        assert read is not None, "tokens are ids or a signal"
         rows = read.numel() if tokens.signal is None else len(read)  # an image counts as one
         return torch.tensor(float(rows), device=read.device)
     return (tokens.pos >= 0).sum().float()

@@ -56,7 +56,7 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepar
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
     notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
-    return Prepared(tokenizer, *objectives, context, size, sizes, notes, example, mark_of(train, held))
+    return Prepared(tokenizer, objectives[0], objectives[1], context, size, sizes, notes, example, mark_of(train, held))
 
 
 def context_of(config: RunConfig) -> int:
@@ -102,8 +102,10 @@ def _make(config: RunConfig, folder: Path, kind: str, tell: Tell) -> tuple[Token
     storage.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(config, train, folder, tell)
     tell("stage", {"text": "packing tokens"})
-    files = [pack(part, tokenizer, storage / f"{name}.tokens") for name, part in (("train", train), ("valid", held))]
-    return tokenizer, *files, [*source.notes, *train.notes]
+    packed, packed_held = (
+        pack(part, tokenizer, storage / f"{name}.tokens") for name, part in (("train", train), ("valid", held))
+    )
+    return tokenizer, packed, packed_held, [*source.notes, *train.notes]
 
 
 def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None) -> Source:
@@ -133,10 +135,10 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell) -> To
     if asked.path is not None:
         return Tokenizer.load(asked.path)
     tell("stage", {"text": f"training a {asked.kind} tokenizer"})
-    sized = {} if asked.kind in ("chars", "bytes") else {"vocab_size": asked.vocab_size or DEFAULT_VOCAB}
+    size = None if asked.kind in ("chars", "bytes") else asked.vocab_size or DEFAULT_VOCAB
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        tokenizer = Tokenizer.train(train.texts(), asked.kind, **sized)
+        tokenizer = Tokenizer.train(train.texts(), asked.kind, size)
     for warning in said:
         tell("note", {"text": str(warning.message)})
     if folder.exists():

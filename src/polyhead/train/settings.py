@@ -80,9 +80,9 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
         below = out.get(key)
-        same = isinstance(below, dict) and isinstance(value, Mapping)
-        if same and value.get("kind", below.get("kind")) == below.get("kind"):
-            out[key] = merge(below, value)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            same = value.get("kind", below.get("kind")) == below.get("kind")
+            out[key] = merge(below, value) if same else value
         else:
             out[key] = value
     return out
@@ -145,7 +145,7 @@ def spec_of(config: RunConfig, vocab: int) -> ModelSpec:
     if config.tokenizer.path is None:
         return with_vocab(spec, vocab)
     rows = spec.vocab
-    if vocab > rows:
+    if rows is not None and vocab > rows:
         raise ConfigError(
             "the tokenizer is larger than the model's embedding", expected=f"at most {rows} tokens",
             received=f"{vocab} in {config.tokenizer.path}", change=f"model.vocab={vocab}, or a smaller tokenizer",
