@@ -49,6 +49,7 @@ TOTALS = {
     "gemma-3-270m": 268_098_176,
     "gemma-3-1b": 999_885_952,
     "gemma-3-4b": 3_880_263_168,
+    "embeddinggemma-300m": 307_581_696,  # 302 863 104 and two dense layers
     "phi-3-mini-4k": 3_821_079_552,
     "phi-3-medium-4k": 13_960_238_080,
     "olmo-2-1b": 1_484_916_736,

@@ -15,9 +15,7 @@ from .reference import Made
 pytest.importorskip("transformers", minversion="5.0")
 
 # what of the table does not import yet
-AWAITED: set[str] = {
-    "gemma3_both_ways",
-}  # fmt: skip
+AWAITED: set[str] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

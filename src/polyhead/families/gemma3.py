@@ -9,11 +9,11 @@ RECIPES = {
             "softcap": None, "final_cap": None, "qk_norm": "$norm", "theta": 1e6, "local": {"kind": "rotary", "theta": 10000.0},
         },
         "hf": {
-            "types": ["gemma3_text", "gemma3"], "inside": "text_config", "prefixes": ["model.", "language_model.model.", "model.language_model."],
+            "types": ["gemma3_text", "gemma3"], "when": {"use_bidirectional_attention": [None, False]}, "inside": "text_config", "prefixes": ["model.", "language_model.model.", "model.language_model."],
             "classes": {"Gemma3ForCausalLM": ["lm"], "Gemma3TextModel": [], "Gemma3TextForSequenceClassification": ["classify"]},
             "config": [
                 ["vocab_size", "vocab", 262208], ["max_position_embeddings", "context", 131072], ["attn_logit_softcapping"],
-                ["final_logit_softcapping", "final_cap", "@null", None], ["use_bidirectional_attention", "=", [None, False]],
+                ["final_logit_softcapping", "final_cap", "@null", None],
                 ["@rope", "position", {"theta": 1e6, "layers": "full_attention"}],
                 ["@rope", "local", {"theta": 10000.0, "layers": "sliding_attention", "keys": ["rope_local_base_freq"], "scaled": False}],
                 ["@layers", "layout", {

@@ -38,6 +38,7 @@ _FAMILIES = (
     "gemma",
     "gemma2",
     "gemma3",
+    "embedding_gemma",
     "phi3",
     "olmo2",
     "qwen3_moe",
