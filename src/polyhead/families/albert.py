@@ -39,5 +39,7 @@ RECIPES = {
 
 PRESETS = {
     "albert-base-v2": {"recipe": "albert", "width": 768, "heads": 12},
+    "albert-large-v2": {"recipe": "albert", "width": 1024, "heads": 16, "rounds": 24},
+    "albert-xlarge-v2": {"recipe": "albert", "width": 2048, "heads": 16, "rounds": 24},
     "albert-xxlarge-v2": {"recipe": "albert", "width": 4096, "heads": 64, "lr": 3e-5},
 }  # fmt: skip

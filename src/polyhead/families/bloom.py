@@ -55,6 +55,9 @@ RECIPES = {
 
 PRESETS = {
     "bloom-560m": {"recipe": "bloom", "width": 1024, "layers": 24, "heads": 16},
+    "bloom-1b1": {"recipe": "bloom", "width": 1536, "layers": 24, "heads": 16, "lr": 2.5e-4},
+    "bloom-1b7": {"recipe": "bloom", "width": 2048, "layers": 24, "heads": 16, "lr": 2e-4},
+    "bloom-3b": {"recipe": "bloom", "width": 2560, "layers": 30, "heads": 32, "lr": 1.6e-4},
     "bloom-7b1": {"recipe": "bloom", "width": 4096, "layers": 30, "heads": 32, "lr": 1.2e-4},
     "bloom": {"recipe": "bloom", "width": 14336, "layers": 70, "heads": 112, "lr": 6e-5},
 }  # fmt: skip

@@ -36,4 +36,5 @@ RECIPES = {
 PRESETS = {
     "electra-small": {"recipe": "electra", "width": 256, "layers": 12, "heads": 4, "table": 128, "lr": 5e-4},
     "electra-base": {"recipe": "electra", "width": 768, "layers": 12, "heads": 12, "lr": 2e-4},
+    "electra-large": {"recipe": "electra", "width": 1024, "layers": 24, "heads": 16, "lr": 2e-4},
 }  # fmt: skip

@@ -37,7 +37,7 @@ from ..nn import ModelSpec
 from .layouts import LAYOUTS
 from .presets import fill, recipes
 from .problems import nearest
-from .scalings import mscale_read, mscale_write, rope_read, rope_write
+from .scalings import mscale, mscale_read, mscale_write, rope_read, rope_write
 
 Config = dict[str, Any]
 Values = dict[str, Any]
@@ -539,6 +539,9 @@ def _resolve(data: Config, block: Any, width: int) -> None:
         if attention is None:
             continue
         heads, position = data[name]["heads"], data[name]["position"]
+        scaling = position.get("scaling") or {}
+        if scaling.get("kind") == "yarn" and scaling["attention"] is None:
+            scaling["attention"] = mscale(scaling["factor"], 1.0)
         if heads.get("kind", "grouped") == "grouped":
             dim = attention.heads.dim(width)
             heads |= {"kv_heads": attention.heads.kv, "head_dim": dim}

@@ -1,6 +1,6 @@
 """Falcon (Almazrouei et al. 2023, arXiv 2311.16867), four forms: 7b has one key/value head and one norm before attention and
 feed-forward side by side; 40b and 180b have groups and a norm for each of the two; 11B (Falcon 2, arXiv 2407.14885) groups and one
-norm; RW (RefinedWeb, arXiv 2306.01116) is sequential with ALiBi, its slopes and positions rounded to bf16. The output matrix is tied.
+norm; RW (RefinedWeb, arXiv 2306.01116) is sequential with ALiBi, its slopes and positions rounded to bf16. The output matrix is tied, but for 11B.
 """
 
 RECIPES = {
@@ -87,8 +87,12 @@ RECIPES = {
 
 PRESETS = {
     "falcon-7b": {"recipe": "falcon", "width": 4544, "layers": 32, "heads": 71},
-    "falcon-11b": {"recipe": "falcon-11b", "width": 4096, "layers": 60, "heads": 32, "kv_heads": 8, "context": 8192, "inner": 16384},
+    "falcon-11b": {
+        "recipe": "falcon-11b", "width": 4096, "layers": 60, "heads": 32, "kv_heads": 8, "context": 8192, "tied": False,
+        "position": {"kind": "rotary", "theta": 500042.0},
+    },
     "falcon-40b": {"recipe": "falcon-40b", "width": 8192, "layers": 60, "heads": 128, "kv_heads": 8},
     "falcon-180b": {"recipe": "falcon-40b", "width": 14848, "layers": 80, "heads": 232, "kv_heads": 8},
     "falcon-rw-1b": {"recipe": "falcon-rw", "vocab": 50304, "width": 2048, "layers": 24, "heads": 32},
+    "falcon-rw-7b": {"recipe": "falcon-rw", "width": 4096, "layers": 36, "heads": 64},
 }  # fmt: skip

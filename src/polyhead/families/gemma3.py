@@ -37,4 +37,10 @@ PRESETS = {
         "recipe": "gemma3_text", "width": 2560, "layers": 34, "heads": 8, "kv_heads": 4, "inner": 10240,
         "position": {"kind": "rotary", "theta": 1e6, "scaling": {"kind": "linear", "factor": 8.0}},
     },
+    "gemma-3-12b": {
+        "recipe": "gemma3_text", "width": 3840, "layers": 48, "heads": 16, "kv_heads": 8, "inner": 15360, "position": {"kind": "rotary", "theta": 1e6, "scaling": {"kind": "linear", "factor": 8.0}},
+    },
+    "gemma-3-27b": {
+        "recipe": "gemma3_text", "width": 5376, "layers": 62, "heads": 32, "kv_heads": 16, "head_dim": 128, "inner": 21504, "scale": ["@rsqrt", 168], "position": {"kind": "rotary", "theta": 1e6, "scaling": {"kind": "linear", "factor": 8.0}},
+    },
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """LLaMA: LLaMA (Touvron et al. 2023, arXiv 2302.13971), Llama 2 (arXiv 2307.09288), Llama 3 (arXiv 2407.21783):
-pre-norm RMS, SwiGLU, rotary, no biases, an untied output matrix. llama-nano is the same recipe at a CPU size.
+pre-norm RMS, SwiGLU, rotary, no biases, an untied output matrix. Of the same form: TinyLlama (arXiv 2401.02385), DeepSeek LLM
+(arXiv 2401.02954). llama-nano is the same recipe at a CPU size.
 """
 
 RECIPES = {
@@ -71,11 +72,44 @@ PRESETS = {
     },
     "llama-7b": {"recipe": "llama", "width": 4096, "layers": 32, "heads": 32, "inner": 11008, "eps": 1e-6},
     "llama-13b": {"recipe": "llama", "width": 5120, "layers": 40, "heads": 40, "inner": 13824, "eps": 1e-6},
+    "llama-30b": {"recipe": "llama", "width": 6656, "layers": 60, "heads": 52, "inner": 17920, "eps": 1e-6, "lr": 1.5e-4},
+    "llama-65b": {"recipe": "llama", "width": 8192, "layers": 80, "heads": 64, "inner": 22016, "lr": 1.5e-4},
+    "llama-2-7b": {"recipe": "llama", "width": 4096, "layers": 32, "heads": 32, "inner": 11008, "context": 4096},
+    "llama-2-13b": {"recipe": "llama", "width": 5120, "layers": 40, "heads": 40, "inner": 13824, "context": 4096},
     "llama-2-70b": {
         "recipe": "llama", "width": 8192, "layers": 80, "heads": 64, "kv_heads": 8, "inner": 28672, "context": 4096, "lr": 1.5e-4,
     },
     "llama-3-8b": {
         "recipe": "llama", "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336, "context": 8192,
         "vocab": 128256, "theta": 500000.0, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "llama-3-70b": {
+        "recipe": "llama", "width": 8192, "layers": 80, "heads": 64, "kv_heads": 8, "inner": 28672, "context": 8192,
+        "vocab": 128256, "theta": 500000.0, "tokenizer": {"kind": "byte_bpe"}, "lr": 1.5e-4,
+    },
+    "llama-3.1-8b": {
+        "recipe": "llama", "vocab": 128256, "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 8.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "llama-3.1-70b": {
+        "recipe": "llama", "vocab": 128256, "width": 8192, "layers": 80, "heads": 64, "kv_heads": 8, "inner": 28672, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 8.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "llama-3.1-405b": {
+        "recipe": "llama", "vocab": 128256, "width": 16384, "layers": 126, "heads": 128, "kv_heads": 8, "inner": 53248, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 8.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"}, "lr": 8e-5,
+    },
+    "llama-3.2-1b": {
+        "recipe": "llama", "vocab": 128256, "width": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "inner": 8192, "tied": True, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 32.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "llama-3.2-3b": {
+        "recipe": "llama", "vocab": 128256, "width": 3072, "layers": 28, "heads": 24, "kv_heads": 8, "inner": 8192, "tied": True, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 32.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "llama-3.3-70b": {
+        "recipe": "llama", "vocab": 128256, "width": 8192, "layers": 80, "heads": 64, "kv_heads": 8, "inner": 28672, "context": 131072, "position": {"kind": "rotary", "theta": 500000.0, "scaling": {"kind": "llama3", "factor": 8.0, "original": 8192}}, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "tinyllama-1.1b": {"recipe": "llama", "width": 2048, "layers": 22, "heads": 32, "kv_heads": 4, "inner": 5632, "lr": 4e-4},
+    "deepseek-llm-7b": {
+        "recipe": "llama", "vocab": 102400, "width": 4096, "layers": 30, "heads": 32, "inner": 11008, "context": 4096, "eps": 1e-6, "lr": 4.2e-4, "tokenizer": {"kind": "byte_bpe"},
+    },
+    "deepseek-llm-67b": {
+        "recipe": "llama", "vocab": 102400, "width": 8192, "layers": 95, "heads": 64, "kv_heads": 8, "inner": 22016, "context": 4096, "eps": 1e-6, "lr": 3.2e-4, "tokenizer": {"kind": "byte_bpe"},
     },
 }  # fmt: skip

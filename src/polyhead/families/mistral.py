@@ -22,4 +22,11 @@ PRESETS = {
         "recipe": "mistral", "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336,
         "context": 32768, "pattern": {"kind": "window", "back": 4095},
     },
+    "mistral-7b-v0.3": {
+        "recipe": "mistral", "vocab": 32768, "width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "inner": 14336, "context": 32768, "theta": 1e6,
+    },
+    "mistral-nemo-12b": {
+        "recipe": "mistral", "vocab": 131072, "width": 5120, "layers": 40, "heads": 32, "kv_heads": 8, "head_dim": 128, "inner": 14336,
+        "context": 131072, "theta": 1e6, "tokenizer": {"kind": "byte_bpe"},
+    },
 }  # fmt: skip

@@ -60,8 +60,15 @@ RECIPES = {
 }  # fmt: skip
 
 PRESETS = {
+    "pythia-14m": {"recipe": "gpt_neox", "vocab": 50304, "width": 128, "layers": 6, "heads": 4, "inner": 512, "lr": 1e-3},
+    "pythia-31m": {"recipe": "gpt_neox", "vocab": 50304, "width": 256, "layers": 6, "heads": 8, "inner": 1024, "lr": 1e-3},
     "pythia-70m": {"recipe": "gpt_neox", "vocab": 50304, "width": 512, "layers": 6, "heads": 8, "inner": 2048, "lr": 1e-3},
     "pythia-160m": {"recipe": "gpt_neox", "vocab": 50304, "width": 768, "layers": 12, "heads": 12, "inner": 3072},
+    "pythia-410m": {"recipe": "gpt_neox", "vocab": 50304, "width": 1024, "layers": 24, "heads": 16, "inner": 4096, "lr": 3e-4},
     "pythia-1b": {"recipe": "gpt_neox", "vocab": 50304, "width": 2048, "layers": 16, "heads": 8, "inner": 8192, "lr": 3e-4},
+    "pythia-1.4b": {"recipe": "gpt_neox", "vocab": 50304, "width": 2048, "layers": 24, "heads": 16, "inner": 8192, "lr": 2e-4},
+    "pythia-2.8b": {"recipe": "gpt_neox", "vocab": 50304, "width": 2560, "layers": 32, "heads": 32, "inner": 10240, "lr": 1.6e-4},
+    "pythia-6.9b": {"recipe": "gpt_neox", "vocab": 50432, "width": 4096, "layers": 32, "heads": 32, "inner": 16384, "lr": 1.2e-4},
+    "pythia-12b": {"recipe": "gpt_neox", "vocab": 50688, "width": 5120, "layers": 36, "heads": 40, "inner": 20480, "lr": 1.2e-4},
     "gpt-neox-20b": {"recipe": "gpt_neox", "width": 6144, "layers": 44, "heads": 64, "inner": 24576, "act": "gelu_tanh", "lr": 1e-4},
 }  # fmt: skip

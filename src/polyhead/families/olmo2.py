@@ -28,4 +28,5 @@ PRESETS = {
     "olmo-2-1b": {"recipe": "olmo2", "width": 2048, "layers": 16, "heads": 16, "inner": 8192},
     "olmo-2-7b": {"recipe": "olmo2", "width": 4096, "layers": 32, "heads": 32, "inner": 11008},
     "olmo-2-13b": {"recipe": "olmo2", "width": 5120, "layers": 40, "heads": 40, "inner": 13824},
+    "olmo-2-32b": {"recipe": "olmo2", "width": 5120, "layers": 64, "heads": 40, "kv_heads": 8, "inner": 27648},
 }  # fmt: skip

@@ -64,5 +64,11 @@ RECIPES = {
 PRESETS = {
     "opt-125m": {"recipe": "opt", "width": 768, "layers": 12, "heads": 12, "inner": 3072},
     "opt-350m": {"recipe": "opt", "width": 1024, "table": 512, "layers": 24, "heads": 16, "inner": 4096, "placement": "post", "lr": 3e-4},
+    "opt-1.3b": {"recipe": "opt", "width": 2048, "layers": 24, "heads": 32, "inner": 8192, "lr": 2e-4},
+    "opt-2.7b": {"recipe": "opt", "width": 2560, "layers": 32, "heads": 32, "inner": 10240, "lr": 1.6e-4},
     "opt-6.7b": {"recipe": "opt", "width": 4096, "layers": 32, "heads": 32, "inner": 16384, "lr": 1.2e-4},
+    "opt-13b": {"recipe": "opt", "width": 5120, "layers": 40, "heads": 40, "inner": 20480, "lr": 1e-4},
+    "opt-30b": {"recipe": "opt", "width": 7168, "layers": 48, "heads": 56, "inner": 28672, "lr": 1e-4},
+    "opt-66b": {"recipe": "opt", "width": 9216, "layers": 64, "heads": 72, "inner": 36864, "lr": 8e-5},
+    "opt-175b": {"recipe": "opt", "width": 12288, "layers": 96, "heads": 96, "inner": 49152, "lr": 1.2e-4},
 }  # fmt: skip

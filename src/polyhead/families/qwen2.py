@@ -36,5 +36,9 @@ RECIPES = {
 PRESETS = {
     "qwen2.5-0.5b": {"recipe": "qwen2", "width": 896, "layers": 24, "heads": 14, "kv_heads": 2, "inner": 4864, "tied": True},
     "qwen2.5-1.5b": {"recipe": "qwen2", "width": 1536, "layers": 28, "heads": 12, "kv_heads": 2, "inner": 8960, "context": 131072, "tied": True},
+    "qwen2.5-3b": {"recipe": "qwen2", "width": 2048, "layers": 36, "heads": 16, "kv_heads": 2, "inner": 11008, "tied": True},
     "qwen2.5-7b": {"recipe": "qwen2", "vocab": 152064, "width": 3584, "layers": 28, "heads": 28, "kv_heads": 4, "inner": 18944, "context": 131072},
+    "qwen2.5-14b": {"recipe": "qwen2", "vocab": 152064, "width": 5120, "layers": 48, "heads": 40, "kv_heads": 8, "inner": 13824, "context": 131072, "eps": 1e-5},
+    "qwen2.5-32b": {"recipe": "qwen2", "vocab": 152064, "width": 5120, "layers": 64, "heads": 40, "kv_heads": 8, "inner": 27648, "context": 131072, "eps": 1e-5},
+    "qwen2.5-72b": {"recipe": "qwen2", "vocab": 152064, "width": 8192, "layers": 80, "heads": 64, "kv_heads": 8, "inner": 29568, "context": 131072, "eps": 1e-5},
 }  # fmt: skip

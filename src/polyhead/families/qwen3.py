@@ -21,6 +21,9 @@ RECIPES = {
 
 PRESETS = {
     "qwen3-0.6b": {"recipe": "qwen3", "width": 1024, "layers": 28, "heads": 16, "kv_heads": 8, "inner": 3072, "tied": True},
+    "qwen3-1.7b": {"recipe": "qwen3", "width": 2048, "layers": 28, "heads": 16, "kv_heads": 8, "inner": 6144, "tied": True},
     "qwen3-4b": {"recipe": "qwen3", "width": 2560, "layers": 36, "heads": 32, "kv_heads": 8, "inner": 9728, "tied": True},
     "qwen3-8b": {"recipe": "qwen3", "width": 4096, "layers": 36, "heads": 32, "kv_heads": 8, "inner": 12288},
+    "qwen3-14b": {"recipe": "qwen3", "width": 5120, "layers": 40, "heads": 40, "kv_heads": 8, "inner": 17408},
+    "qwen3-32b": {"recipe": "qwen3", "width": 5120, "layers": 64, "heads": 64, "kv_heads": 8, "inner": 25600},
 }  # fmt: skip

@@ -52,5 +52,7 @@ PRESETS = {
     "roberta-base": {"recipe": "roberta", "width": 768, "layers": 12, "heads": 12},
     "roberta-large": {"recipe": "roberta", "width": 1024, "layers": 24, "heads": 16},
     "xlm-roberta-base": {"recipe": "xlm-roberta", "width": 768, "layers": 12, "heads": 12},
+    "xlm-roberta-large": {"recipe": "xlm-roberta", "width": 1024, "layers": 24, "heads": 16},
     "camembert-base": {"recipe": "camembert", "width": 768, "layers": 12, "heads": 12},
+    "camembert-large": {"recipe": "camembert", "width": 1024, "layers": 24, "heads": 16},
 }  # fmt: skip

@@ -122,7 +122,18 @@ RECIPES = {
 PRESETS = {
     "t5-small": {"recipe": "t5", "width": 512, "layers": 6, "heads": 8},
     "t5-base": {"recipe": "t5", "width": 768, "layers": 12, "heads": 12},
+    "t5-large": {"recipe": "t5", "width": 1024, "layers": 24, "heads": 16},
+    "t5-3b": {"recipe": "t5", "width": 1024, "layers": 24, "heads": 32, "head_dim": 128, "inner": 16384},
+    "t5-11b": {"recipe": "t5", "width": 1024, "layers": 24, "heads": 128, "head_dim": 128, "inner": 65536},
     "t5-v1.1-small": {"recipe": "t5-v1.1", "width": 512, "layers": 8, "heads": 6, "inner": 1024, "tied": False, "out_scale": 1.0},
+    "flan-t5-small": {"recipe": "t5-v1.1", "width": 512, "layers": 8, "heads": 6, "inner": 1024, "tied": False, "out_scale": 1.0},
     "flan-t5-base": {"recipe": "t5-v1.1", "width": 768, "layers": 12, "heads": 12, "inner": 2048, "tied": False, "out_scale": 1.0},
+    "flan-t5-large": {"recipe": "t5-v1.1", "width": 1024, "layers": 24, "heads": 16, "inner": 2816, "tied": False, "out_scale": 1.0},
+    "flan-t5-xl": {"recipe": "t5-v1.1", "width": 2048, "layers": 24, "heads": 32, "inner": 5120, "tied": False, "out_scale": 1.0},
+    "flan-t5-xxl": {"recipe": "t5-v1.1", "width": 4096, "layers": 24, "heads": 64, "inner": 10240, "tied": False, "out_scale": 1.0},
     "mt5-small": {"recipe": "mt5", "width": 512, "layers": 8, "heads": 6, "inner": 1024, "tied": False},
+    "mt5-base": {"recipe": "mt5", "width": 768, "layers": 12, "heads": 12, "inner": 2048, "tied": False},
+    "mt5-large": {"recipe": "mt5", "width": 1024, "layers": 24, "heads": 16, "inner": 2816, "tied": False},
+    "mt5-xl": {"recipe": "mt5", "width": 2048, "layers": 24, "heads": 32, "inner": 5120, "tied": False},
+    "mt5-xxl": {"recipe": "mt5", "width": 4096, "layers": 24, "heads": 64, "inner": 10240, "tied": False},
 }  # fmt: skip

@@ -33,6 +33,10 @@ RECIPES = {
 
 PRESETS = {
     "whisper-tiny": {"recipe": "whisper", "width": 384, "layers": 4, "heads": 6},
+    "whisper-base": {"recipe": "whisper", "width": 512, "layers": 6, "heads": 8},
     "whisper-small": {"recipe": "whisper", "width": 768, "layers": 12, "heads": 12},
+    "whisper-medium": {"recipe": "whisper", "width": 1024, "layers": 24, "heads": 16},
+    "whisper-large-v2": {"recipe": "whisper", "width": 1280, "layers": 32, "heads": 20},
     "whisper-large-v3": {"recipe": "whisper", "target_vocab": 51866, "width": 1280, "layers": 32, "heads": 20, "bands": 128},
+    "whisper-large-v3-turbo": {"recipe": "whisper", "target_vocab": 51866, "width": 1280, "layers": 32, "decoder_layers": 4, "heads": 20, "bands": 128},
 }  # fmt: skip
