@@ -10,6 +10,7 @@ import torch
 
 import polyhead.families as families
 from polyhead.families import preset
+from polyhead.families.exchange import write_config
 
 TOTALS = {
     "gpt-nano": 853_769,
@@ -215,7 +216,18 @@ def part_of(name: str) -> str:
     return f"{stack}.{next(part for form, part in rules if re.match(form, rest))}"
 
 
-@pytest.mark.parametrize("name", families.presets())
+def built_names() -> list[pytest.ParameterSet]:
+    """Two sizes of each family in the quick part of the suite: the others are the same recipe."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in families.presets():
+        kind = preset(name).family
+        seen[kind] = seen.get(kind, 0) + 1
+        out.append(pytest.param(name, marks=pytest.mark.slow if seen[kind] > 2 else ()))
+    return out
+
+
+@pytest.mark.parametrize("name", built_names())
 def test_counts_are_those_of_the_built_module_part_by_part(name: str) -> None:
     with torch.device("meta"):
         model = preset(name).build(seed=None)
@@ -223,6 +235,18 @@ def test_counts_are_those_of_the_built_module_part_by_part(name: str) -> None:
     for parameter, value in model.named_parameters():
         built[part_of(parameter)] = built.get(part_of(parameter), 0) + value.numel()
     assert built == {part: n for part, n in preset(name).params().parts.items() if n}
+
+
+def test_every_size_of_a_family_with_folders_can_be_written_as_one() -> None:
+    """The configuration, read again, says the same: YaRN's own temperature, lists of factors and layers, what is tied."""
+    written = 0
+    for name in families.presets():
+        spec = preset(name)
+        if "hf" in families.recipes().get(spec.family, {}):
+            _, reading = write_config(spec)
+            assert reading.spec.params() == spec.params(), name
+            written += 1
+    assert written > 150
 
 
 def test_parts_of_gpt2() -> None:
