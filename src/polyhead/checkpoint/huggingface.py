@@ -38,7 +38,7 @@ def read_network(
     them, as training does, never reaches the file. Raises ConfigError, CheckpointError.
     """
     where = f"{source.path / 'config.json'}"
-    reading = exchange.read_config(source.config, where)
+    reading = exchange.read_config(source.config, where, names=source.tensors)
     reading = _as_stored(source, reading, where)
     sentences = None if modules is None else read_sentences(modules, reading.spec.top.width)
     if sentences is not None:
@@ -68,7 +68,7 @@ def read_architecture(path: str | Path) -> ModelSpec:
     folder, where = Folder(inner), f"{inner / CONFIG}"
     if any(name.endswith(".safetensors") for name in folder.names()):
         source = open_source(inner)
-        spec = _as_stored(source, exchange.read_config(source.config, where), where).spec
+        spec = _as_stored(source, exchange.read_config(source.config, where, names=source.tensors), where).spec
     else:
         config = folder.object(CONFIG)
         if config is None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from pydantic import ValidationError
 from ..errors import ConfigError
 from ..nn import ModelSpec
 from .layouts import LAYOUTS
+from .nearness import nearest_families
 from .presets import fill, recipes
 from .problems import nearest
 from .scalings import mscale, mscale_read, mscale_write, rope_read, rope_write
@@ -58,11 +59,14 @@ class Reading(NamedTuple):
     values: Values
 
 
-def read_config(config: Config, source: str = "config.json", *, untie: bool = False, heads: list[str] | None = None) -> Reading:
+def read_config(
+    config: Config, source: str = "config.json", *, untie: bool = False, heads: list[str] | None = None, names: Iterable[str] = ()
+) -> Reading:
     """The architecture of a config.json. untie: an output matrix of its own whatever the config says (the file has one).
-    heads: only these of its class. ConfigError names the key."""
+    heads: only these of its class. names: those of the weights, which tell a family that is not known. ConfigError names
+    the key."""
     config = _inner(config)
-    name = find_recipe(config, source)
+    name = find_recipe(config, source, names)
     recipe = recipes()[name]
     architecture = _architecture(config, recipe, source)
     values = read_values(config, recipe, source)
@@ -100,7 +104,7 @@ def fits(config: Config, hf: Config) -> bool:
     return all(facts.get(key) in allowed for key, allowed in hf.get("when", {}).items())
 
 
-def find_recipe(config: Config, source: str = "config.json") -> str:
+def find_recipe(config: Config, source: str = "config.json", weights: Iterable[str] = ()) -> str:
     """The recipe that answers to a config's model_type and facts. ConfigError: unknown, with the nearest known ones."""
     kind = config.get("model_type")
     known = {t: n for n, r in recipes().items() if "hf" in r for t in r["hf"]["types"]}
@@ -114,13 +118,30 @@ def find_recipe(config: Config, source: str = "config.json") -> str:
     if names:
         told = {key: config.get(key) for name in names for key in recipes()[name]["hf"].get("when", {})}
         raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(names)}", received=_shown(told))
-    near = nearest(kind.lower(), known, 3)
-    raise ConfigError(
-        f"{source}: model_type {_shown(kind)} is not one polyhead reads",
-        expected="one of " + ", ".join(sorted(known)),
-        received=_shown(kind),
-        change=f"the nearest by name: {', '.join(near)}" if near else "load a model of a known family",
-    )
+    raise _unknown(config, source, weights, known)
+
+
+def _unknown(config: Config, source: str, weights: Iterable[str], known: Config) -> ConfigError:
+    """A model_type that is none of ours: the families that read most of its config and weights, and what is missing."""
+    kind = str(config["model_type"])
+    lines, near, refusing = [], nearest_families(config, weights), 0
+    for one in near:
+        try:
+            read_config({**config, "model_type": one.model_type, "architectures": None}, "it")
+            lines.insert(len(lines) - refusing, f"nearest: {one}")
+        except ConfigError as error:
+            lines.append(f"nearest: {one}; {error.message.removeprefix('it: ')}" + (f": {error.received}" if error.received else ""))
+            refusing += 1
+    inner = {key: part["model_type"] for key, part in config.items() if isinstance(part, dict) and isinstance(part.get("model_type"), str)}
+    lines += [f"its {key} is of model_type {_shown(theirs)}" for key, theirs in inner.items()][:3]
+    alike = nearest(kind.lower(), known, 3)
+    change = f"the nearest by name: {', '.join(alike)}" if alike else "load a model of a known family"
+    if near:
+        change = f"if none of that changes what it computes, write model_type {lines[0].split()[1]}; else describe it: polyhead.families.register"
+    return ConfigError(
+        f"{source}: model_type {_shown(kind)} is not one polyhead reads" + "".join(f"\n  {line}" for line in lines),
+        expected="one of " + ", ".join(sorted(known)), received=_shown(kind), change=change,
+    )  # fmt: skip
 
 
 def _architecture(config: Config, recipe: Config, source: str) -> str:

@@ -20,7 +20,8 @@ from torch import Tensor
 from ..checkpoint import Folder
 from ..checkpoint.sentences import split_head
 from ..errors import CheckpointError, ConfigError, UserError
-from ..families import exchange
+from ..families import exchange, is_pair
+from ..families.presets import PAIRS
 from ..nn import HeadSpec, ModelSpec, PairSpec
 from .measures import Answer
 from .questions import Question
@@ -69,7 +70,7 @@ class Reference:
         config = place.object("config.json") or {}
         usual = "sdpa" if config.get("model_type") in _ALIBI and config.get("alibi") else "eager"
         self.attention = attention or usual
-        self.architecture = architecture or exchange.read_config(config, str(folder)).architecture
+        self.architecture = architecture or _architecture(config, str(folder))
         self.apart = split_head(spec) if isinstance(spec, ModelSpec) else None  # sentence-transformers' part of the folder
         self.missing: list[str] = []  # tensors that transformers did not find, and drew at random
 
@@ -144,6 +145,14 @@ class Reference:
         if self.architecture.endswith("ForMultipleChoice"):  # one answer to choose from
             words = {name: None if value is None else value.unsqueeze(1) for name, value in words.items()}
         return {name: value.to(self.device) for name, value in words.items() if value is not None}
+
+
+def _architecture(config: dict[str, Any], source: str) -> str:
+    """The class the folder is of. A pair's is in its config, or the first of its type."""
+    if not is_pair(config):
+        return exchange.read_config(config, source).architecture
+    named = config.get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else next(d["class"] for d in PAIRS.values() if config["model_type"] in d["types"])
 
 
 def _head(out: Any, name: str, head: HeadSpec) -> Tensor | None:
