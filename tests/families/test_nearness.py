@@ -59,7 +59,7 @@ def test_names_that_are_alike_decide_between_equals() -> None:
 def test_a_setting_that_it_needs_and_does_not_get_is_named() -> None:
     bare = {key: value for key, value in LLAMA.items() if key != "hidden_size"}
     near = {one.model_type: one for one in nearest_families({"model_type": "new", **bare}, NAMES)}
-    assert all(one.score < 1 for one in near.values())
+    assert near["llama"].needed == ("hidden_size",) and "it needs hidden_size" in str(near["llama"])
 
 
 def test_parts_of_a_composed_model_and_what_is_like_nothing() -> None:

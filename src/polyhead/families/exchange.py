@@ -65,6 +65,7 @@ def read_config(
     """The architecture of a config.json. untie: an output matrix of its own whatever the config says (the file has one).
     heads: only these of its class. names: those of the weights, which tell a family that is not known. ConfigError names
     the key."""
+    refuse_packed(config, source)
     config = _inner(config)
     name = find_recipe(config, source, names)
     recipe = recipes()[name]
@@ -76,6 +77,20 @@ def read_config(
     out = {head: recipe["hf"]["heads"][head] for head in wanted} or STATES
     template = recipe["spec"] | {"heads": out, "family": name}
     return Reading(_validated(template, values, recipe, source), name, architecture, values)
+
+
+def refuse_packed(config: Config, source: str) -> None:
+    """Weights that are not numbers of their own (8 or 4 bits with scales), and heads that were cut out."""
+    for key in ("quantization_config", "compression_config"):
+        told = config.get(key)
+        if told:
+            method = told.get("quant_method") if isinstance(told, dict) else None
+            raise ConfigError(
+                f"{source}: {key}: quantized weights are not read", expected=f"no {key}: weights in fp32, bf16 or fp16",
+                received=_shown(method or told), change="load the original in 16 bits, or write one: in transformers, load it with dequantize and save_pretrained",
+            )  # fmt: skip
+    if config.get("pruned_heads"):
+        raise ConfigError(f"{source}: pruned_heads: all layers have the same heads", expected="none", received=_shown(config["pruned_heads"]), change="load a model that was not pruned")
 
 
 def _inner(config: Config) -> Config:
@@ -149,7 +164,7 @@ def _architecture(config: Config, recipe: Config, source: str) -> str:
     if given in (None, []):
         return next(iter(classes))
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise ConfigError(f"{source}: architectures is not a list of names", expected="a list of texts", received=_shown(given))
+        raise ConfigError(f"{source}: architectures is not a list of names", expected="a list of texts", received=_shown(given), change="write the class's name in [ ]")
     if given[0] in classes:
         return given[0]
     near = nearest(given[0], classes)

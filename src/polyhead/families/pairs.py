@@ -58,6 +58,7 @@ def is_pair(config: Config) -> bool:
 
 def read_pair(config: Config, source: str = "config.json") -> PairReading:
     """The architecture of a pair's config.json. ConfigError names part and key."""
+    exchange.refuse_packed(config, source)
     name, data = next((name, data) for name, data in PAIRS.items() if config["model_type"] in data["types"])
     if config.get("architectures") not in (None, [], [data["class"]]):
         others = [c for r in recipes().values() if "hf" in r and set(r["hf"]["types"]) & set(data["types"]) for c in r["hf"]["classes"]]
