@@ -139,7 +139,8 @@ def find_recipe(config: Config, source: str = "config.json", weights: Iterable[s
 def _unknown(config: Config, source: str, weights: Iterable[str], known: Config) -> ConfigError:
     """A model_type that is none of ours: the families that read most of its config and weights, and what is missing."""
     kind = str(config["model_type"])
-    lines, near, refusing = [], nearest_families(config, weights), 0
+    lines: list[str] = []
+    near, refusing = nearest_families(config, weights), 0
     for one in near:
         try:
             read_config({**config, "model_type": one.model_type, "architectures": None}, "it")
