@@ -350,9 +350,6 @@ def _others(name: str, *heads: tuple[str, dict[str, str]]) -> list[Case]:
 
 
 OTHERS = [
-    *_others("roberta_mlm", ("RobertaForTokenClassification", TAG)),
-    *_others("xlm_roberta_mlm", ("XLMRobertaModel", POOL), ("XLMRobertaForSequenceClassification", CLASSIFY), ("XLMRobertaForQuestionAnswering", SPAN)),
-    *_others("camembert_mlm", ("CamembertModel", POOL), ("CamembertForTokenClassification", TAG), ("CamembertForQuestionAnswering", SPAN)),
     *_others("neox_parallel", ("GPTNeoXModel", NONE)),
     *_others("opt_pre", ("OPTModel", NONE)),
     *_others("bloom_lm", ("BloomForQuestionAnswering", SPAN)),
@@ -378,8 +375,6 @@ OTHERS = [
     *_others("mt5_lm", ("MT5Model", NONE), ("MT5ForQuestionAnswering", SPAN)),
     replace(BY_NAME["t5_classify"], name="mt5_classify", family="mt5", model="MT5ForSequenceClassification"),
     replace(BY_NAME["t5_base"], name="t5_span", model="T5ForQuestionAnswering", answers=SPAN),
-    replace(BY_NAME["bert_choice"], name="modernbert_choice", family="modernbert", model="ModernBertForMultipleChoice", fields=_MODERN),
-    replace(BY_NAME["bert_choice"], name="deberta_choice", family="deberta-v2", model="DebertaV2ForMultipleChoice", fields=_DEBERTA),
 ]  # fmt: skip
 
 CASES = [*BY_NAME.values(), *OTHERS]

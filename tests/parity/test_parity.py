@@ -56,5 +56,6 @@ BASES = {"MarianModel"}  # read beside its headed class in test_round_trip; unli
 
 
 def test_every_class_that_is_read_has_a_row() -> None:
+    assert len(BY_NAME) == len(CASES), "two rows of one name"
     read = {name for recipe in recipes().values() if "hf" in recipe for name in recipe["hf"]["classes"]}
     assert read - ALIASES - BASES <= {case.model for case in CASES}

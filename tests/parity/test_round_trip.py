@@ -129,7 +129,6 @@ def test_old_files_repeat_tied_tensors_and_carry_buffers(name: str, made: Make, 
     assert same(ask(ours.net, BY_NAME[name], batch), ask(opened(name).net, BY_NAME[name], batch))
 
 
-@pytest.mark.xfail(reason="not read yet")
 def test_old_bert_files_say_gamma_and_beta(made: Make, opened: Open, tmp_path: Path) -> None:
     def rename(tensors: dict[str, Tensor]) -> None:
         for name in list(tensors):

@@ -20,7 +20,7 @@ from ..families import exchange, recipes
 from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
 from .folder import Folder
 from .layout import Later
-from .renaming import assemble, disassemble, expand, find_prefix, spelled
+from .renaming import assemble, disassemble, expand, find_prefix, later_names, spelled
 from .sentences import DENSE, HEAD, Sentences, read_sentences, transformer_folder
 from .source import CONFIG, Lazy, Source, open_source
 
@@ -47,7 +47,7 @@ def read_network(
     with torch.device("meta"):
         net = reading.spec.build(seed=None)
     rows, drop = _tables(reading)
-    tensors: dict[str, Lazy] = dict(source.tensors)
+    tensors: dict[str, Lazy] = later_names(source.tensors)
     names = list(tensors)
     places = shared_once(net)
     steps = expand(rows, reading.spec, places, find_prefix(recipes()[reading.recipe]["hf"].get("prefixes", []), rows, names))

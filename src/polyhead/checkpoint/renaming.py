@@ -22,7 +22,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from .folder_out import later
 from .layout import Later
 
 Get = Callable[[str], Tensor]
+T = TypeVar("T")
 
 # Buffers that files of some versions carry: computed here, or constant.
 DROP = (
@@ -96,6 +97,12 @@ def _theirs(pattern: str, i: int, spec: ModelSpec, target: str, prefix: str, our
     if "{e}" not in name:
         return (name,)
     return tuple(name.replace("{e}", str(e)) for e in range(ours[target].shape[0]))
+
+
+def later_names(tensors: Mapping[str, T]) -> dict[str, T]:
+    """The same tensors, gamma and beta of a LayerNorm (BERT's files of 2018 to 2020) as weight and bias."""
+    new = {old: f"{old.removesuffix(end)}{now}" for end, now in (("gamma", "weight"), ("beta", "bias")) for old in tensors if old.endswith(f"LayerNorm.{end}")}
+    return {new[name] if name in new and new[name] not in tensors else name: tensor for name, tensor in tensors.items()}
 
 
 def find_prefix(prefixes: Sequence[str], rows: Sequence[Sequence[Any]], names: Iterable[str]) -> str:
