@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..families import exchange, recipes
 from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
+from ..nn.position import Sinusoidal
 from .folder import Folder
 from .layout import Later
 from .renaming import assemble, disassemble, expand, find_prefix, later_names, spelled
@@ -165,7 +166,7 @@ def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.de
         tensor = tensor.to(device=device, dtype=None if dtype is None else kept)
         new = nn.Parameter(tensor) if isinstance(old, nn.Parameter) else tensor
         for module, key in owners[id(old)]:
-            table = module._parameters if key in module._parameters else module._buffers
+            table: dict[str, Any] = module._parameters if key in module._parameters else module._buffers
             table[key] = new
 
 
@@ -203,8 +204,9 @@ def _computed(rows: list[Any], net: Transformer, prefix: str) -> dict[str, Tenso
     """Sinusoidal tables for formats that store them; the row that padding reads is zero."""
     tables = {}
     for theirs, (ours,), _ in spelled(rows):
-        position, offset = net.get_submodule(ours), net.get_submodule(ours).spec.offset
-        pos = torch.arange(net.spec.context + offset) - offset
+        position = net.get_submodule(ours)
+        assert isinstance(position, Sinusoidal), "what a recipe names as computed"
+        pos = torch.arange(net.spec.context + position.spec.offset) - position.spec.offset
         table = position.table(pos, net.spec.stacks[ours.partition(".")[0]].width)
         tables[theirs.replace("~", prefix)] = table.masked_fill((pos == -1).unsqueeze(-1), 0.0).to(net.table.dtype)
     return tables

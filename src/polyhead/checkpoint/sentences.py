@@ -198,7 +198,7 @@ def sentence_files(spec: ModelSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
     out[MODULES] = [{"idx": i, "name": str(i), "path": path, "type": _TYPE + kind} for i, (kind, path) in enumerate(zip(modules, paths, strict=True))]
     out["1_Pooling/config.json"] = _write_pool(head, width)
     if head.dense:
-        size = {"in_features": head.pooled_width(width), "out_features": head.dense, "bias": head.dense_bias}
+        size: dict[str, Any] = {"in_features": head.pooled_width(width), "out_features": head.dense, "bias": head.dense_bias}
         out["2_Dense/config.json"] = size | {"activation_function": _PATHS[head.act]}
     if head.output:
         size = {"in_features": head.dense, "out_features": head.output, "bias": head.bias}

@@ -72,7 +72,7 @@ def run_model(path: str | Path, text: str | None, style: Style, given: Path | No
 def _stream(model: Model, text: str, style: Style) -> None:
     """Whole characters as they come; a decoder's answer goes on behind its prompt."""
     pieces = model.generate(text, stream=True, **style.settings())
-    if model.spec.encoder is None:
+    if model.text_spec.encoder is None:
         sys.stdout.write(f"\033[2m{visible(text)}\033[0m")
     for piece in pieces:
         sys.stdout.write(visible(piece))
@@ -152,11 +152,11 @@ class Chat:
             raise ConfigError("the model has no tokenizer, so it cannot chat", expected="tokenizer.json beside spec.json")
         _ = model.engine  # a model that cannot write says so now
         self.model, self.style, self.text, self.encode = model, style, "", model.tokenizer.encode
-        self.budget = max(1, min(budget, model.spec.context // 2))
+        self.budget = max(1, min(budget, model.text_spec.context // 2))
 
     @property
     def continues(self) -> bool:
-        return self.model.spec.encoder is None
+        return self.model.text_spec.encoder is None
 
     def reset(self) -> None:
         self.text = ""
@@ -179,7 +179,7 @@ class Chat:
         """The text so far and the new line, cut at the front so that the answer has room."""
         if not self.continues:
             return line
-        text, room = self.text + line + "\n", self.model.spec.context - self.budget
+        text, room = self.text + line + "\n", self.model.text_spec.context - self.budget
         while len(ids := self.encode(text)) > room - 2:
             text = text[max(1, len(text) * (len(ids) - room + 2) // len(ids)) :]
         return text

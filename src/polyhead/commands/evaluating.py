@@ -49,7 +49,7 @@ def evaluate_model(
             "there is no measure yet for texts beside images", expected="a causal, masked or seq2seq model", received="a pair of towers",
             change="compare them in Python: model.classify_images(images, texts)",
         )  # fmt: skip
-    task, context = model.objective, model.spec.context
+    task, context = model.objective, model.text_spec.context
     source = open_data(DataConfig(path=data, columns=columns), data, "pairs" if task == "seq2seq" else "text")
     packed = pack(source, model.tokenizer, scratch / "eval.tokens")
     for text in source.notes:
@@ -105,7 +105,7 @@ def answers(model: Model, pairs: PairFile, limit: int | None) -> dict[str, float
     for first in range(0, count, _ROWS):
         rows = [pairs.ids(i) for i in range(first, min(first + _ROWS, count))]
         sources = [decode(source.tolist()) for source, _ in rows]
-        made = model.generate(sources, max_tokens=model.spec.context, temperature=0.0)
+        made = model.generate(sources, max_tokens=model.text_spec.context, temperature=0.0)
         given += [one.text for one in made]
         wanted += [decode(target.tolist()) for _, target in rows]
     exact = sum(a.strip() == b.strip() for a, b in zip(given, wanted, strict=True)) / max(count, 1)

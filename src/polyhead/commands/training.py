@@ -120,7 +120,7 @@ def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
 
         pairs = PairFile(folder / "data" / "valid.tokens")
         sources = [model.tokenizer.decode(pairs.ids(i)[0].tolist()) for i in range(min(2, len(pairs)))]
-        answers = model.generate(sources, max_tokens=min(100, model.spec.context))
+        answers = model.generate(sources, max_tokens=min(100, model.text_spec.context))
         return [{"prompt": s, "joint": "\n→ ", "text": a.text} for s, a in zip(sources, answers, strict=True)]
     from polyhead.train.settings import read_config
 

@@ -74,4 +74,4 @@ RECIPES = {
     },
 }  # fmt: skip
 
-PRESETS = {}
+PRESETS = {}  # type: dict[str, dict]

@@ -225,7 +225,7 @@ def _same(a: Any, b: Any) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
-def _choose(choices: Config, found: Any, default: Any, key: str, source: str) -> Any:
+def _choose(choices: dict[Any, Any], found: Any, default: Any, key: str, source: str) -> Any:
     if found is None:
         if None in choices:
             return choices[None]
@@ -529,7 +529,7 @@ def _unify_layers(kinds: Config, layers: list[Any], bound: Values, defaults: Val
     """(literals that disagree, the kind of each layer)"""
     wrong, names = 0, []
     for i, layer in enumerate(layers):
-        trials = []
+        trials: list[tuple[int, int, str, Values]] = []
         for kind, part in kinds.items():
             trial = dict(bound)
             trials.append((unify(part, layer, trial, defaults, rows), len(trials), kind, trial))

@@ -48,7 +48,7 @@ def _listed(args: Config, layers: int, config: Config) -> list[str]:
 def _each(args: Config, layers: int, config: Config) -> list[str]:
     """A number per layer (or one for all) names its kind: "w{n}", with n halved where the row says so."""
     found = config.get(args["each"], args.get("default"))
-    numbers = found if isinstance(found, list) else [found] * layers
+    numbers: list[Any] = found if isinstance(found, list) else [found] * layers
     if len(numbers) != layers or not all(type(n) is int and 0 <= n < 2**31 for n in numbers):
         raise ValueError(f"{args['each']} gives {len(numbers)} numbers for {layers} layers, each a whole number")
     return [args["name"].replace("{n}", str(n // 2 if args.get("half") else n)) for n in numbers]
@@ -103,7 +103,9 @@ def layers_write(bound: Config, defaults: Config, name: str, args: Config) -> Co
         words |= {ours: words[kind] for kind, ours in args.get("first", {}).items()}
         out["layer_types"] = [words.get(kind, kind) for kind in kinds]
     rule = next((rule for rule in RULES if rule in args), None)
-    for trial in _trials(rule, args, kinds) if rule else ():
+    if rule is None:
+        return out
+    for trial in _trials(rule, args, kinds):
         made = _led(RULES[rule](args, len(kinds), trial), args)
         if made == list(kinds):
             return out | trial

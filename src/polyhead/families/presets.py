@@ -411,7 +411,7 @@ def _check_shape(spec: ModelSpec, objective: str) -> None:
 
 def _standard_head(spec: ModelSpec, task: str) -> dict[str, Any]:
     table = spec.top.embedding.table_width(spec.top.width)
-    head = {"task": task, "output": spec.top.embedding.vocab, "tied": True}
+    head: dict[str, Any] = {"task": task, "output": spec.top.embedding.vocab, "tied": True}
     if task == "mlm":
         block = spec.top.blocks[spec.top.kind(0)]
         act = getattr(block.ffn, "act", "gelu")

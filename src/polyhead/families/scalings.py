@@ -34,7 +34,9 @@ def rope_read(config: Config, values: Config, args: Config, source: str) -> Conf
             raise ConfigError(f"{source}: {key} is not possible", expected="a number above 0 and below 1e12", received=repr(number)[:100])
     head = _head_width(values, args)
     dim = int(head * fraction) if head is not None else None
-    position: Config = {"kind": "rotary", "theta": float(theta), "dim": dim, "interleaved": bool(config.get(args.get("interleaved_key"), args.get("interleaved", False)))}
+    flag, usual = args.get("interleaved_key"), args.get("interleaved", False)
+    interleaved = bool(usual if flag is None else config.get(flag, usual))
+    position: Config = {"kind": "rotary", "theta": float(theta), "dim": dim, "interleaved": interleaved}
     return position | {"scaling": _scaling(found, config, values, source)}
 
 

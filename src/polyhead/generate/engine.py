@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError, OutOfMemory, UserError
 from ..nn import Cache, LearnedSpec, ModelSpec, StackSpec, Tokens, Transformer
@@ -166,7 +166,7 @@ def batch(rows: Sequence[Sequence[int]], device: torch.device, left: bool = Fals
 
 
 @contextmanager
-def evaluating(net: Transformer) -> Iterator[None]:
+def evaluating(net: nn.Module) -> Iterator[None]:
     """Dropout off inside; a model in training is handed back as it was."""
     if not net.training:
         yield

@@ -81,7 +81,7 @@ def write_huggingface(
     extra |= {} if generation is None else {GENERATION: generation}
     extra |= {} if preprocessor is None else {PREPROCESSOR: preprocessor}
     facts = meta.get("sentences", {})
-    extra |= {} if embeds is None else sentence_files(net.spec, facts)
+    extra |= {} if embeds is None or isinstance(net, Pair) else sentence_files(net.spec, facts)
 
     def also(stage: Path) -> None:
         if tokenizer is not None:
@@ -140,6 +140,7 @@ def read_folder(
 
 def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None, unsafe_pickle: bool, mixed: bool) -> Parts:
     source = open_source(transformer_folder(folder), unsafe_pickle)
+    net: Transformer | Pair
     sentences = None
     if is_pair(source.config):
         net = read_pair(source, device, dtype, mixed)

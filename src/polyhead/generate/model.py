@@ -66,6 +66,11 @@ class Model(Senses):
         return self.net.spec
 
     @property
+    def text_spec(self) -> ModelSpec:
+        """The spec of what reads text: the whole model's, or that of a pair's text tower."""
+        return self._reader.spec
+
+    @property
     def prepared(self) -> Transformer | Pair:
         """The network to compute answers with, as `net` but faster: on a CPU a copy with its weights laid out for the
         kernels, where memory allows, made anew when a weight has changed; else `net` itself. It is not for training."""
@@ -85,7 +90,11 @@ class Model(Senses):
                 "this model compares texts with images and writes no text", expected="a language model",
                 received="a pair of towers", change="compare them: model.classify_images(images, texts)",
             )  # fmt: skip
-        return self._engine if self._engine is not None else Engine(self.prepared)
+        if self._engine is not None:
+            return self._engine
+        net = self.prepared
+        assert not isinstance(net, Pair)
+        return Engine(net)
 
     @engine.setter
     def engine(self, engine: Engine) -> None:
@@ -130,7 +139,7 @@ class Model(Senses):
         """
         _ = self.engine  # a model that cannot generate says so first
         beam = Beam(beams=beams, length_penalty=length_penalty)
-        default = 0.0 if self.spec.encoder is not None or beams > 1 else _TEMPERATURE
+        default = 0.0 if self.text_spec.encoder is not None or beams > 1 else _TEMPERATURE
         sampling = Sampling(
             temperature=default if temperature is None else temperature, top_k=top_k, top_p=top_p, min_p=min_p,
             repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty,
@@ -182,13 +191,13 @@ class Model(Senses):
     def _limits(self, asked: Prompts, max_tokens: int | None, stop: str | Sequence[str], extrapolate: bool) -> Limits:
         longest = max(map(len, asked.prompts))
         if max_tokens is None:
-            max_tokens = max(1, min(_MAX_TOKENS, self.spec.context + 1 - longest))
+            max_tokens = max(1, min(_MAX_TOKENS, self.text_spec.context + 1 - longest))
         stops: Any = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
         limits = Limits(max_tokens=max_tokens, stop=stops, eos=self._reader.ends)
         if limits.stop and self.tokenizer is None:
             raise ConfigError("stop strings need a tokenizer", received="a model without one")
         source = max(map(len, asked.source)) if asked.source is not None else 0
-        check_room(self.spec, longest, limits.max_tokens, source, extrapolate)
+        check_room(self.text_spec, longest, limits.max_tokens, source, extrapolate)
         return limits
 
     def _allowed(self, forbid: Sequence[int]) -> Tensor | None:
@@ -241,16 +250,17 @@ class Model(Senses):
         `source`. A text longer than the context is read in windows of that length, `stride` apart (None: the whole
         length); a smaller stride gives each token more to see and costs as much more. Raises UserError.
         """
-        head, context = self.engine.head, self.spec.context
+        head, context = self.engine.head, self.text_spec.context
         inputs, targets, memory = self._reader.scored(text, ids, source)
         stride = context if stride is None else stride
         if type(stride) is not int or not 1 <= stride <= context:
             raise ConfigError("stride is not possible", expected=f"1 to {context} tokens", received=repr(stride))
         if memory is not None:
-            check_room(self.spec, len(inputs), 1, len(memory), False)
+            check_room(self.text_spec, len(inputs), 1, len(memory), False)
         device = next(self.net.parameters()).device
         encoder = batch([memory], device) if memory is not None else None
         done, found, net = 0, [], self.prepared
+        assert not isinstance(net, Pair), "which has no engine"
         with evaluating(net):
             while done < len(targets):
                 start = max(0, done - (context - stride)) if done else 0
@@ -270,8 +280,8 @@ class Model(Senses):
         model's prompts, which goes before every text; None: its usual one, if it has one. batch: texts at a time; it does not
         change the result beyond rounding. Raises UserError.
         """
-        net = self.net.text if isinstance(self.net, Pair) else self.prepared
-        return embed(net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
+        net = self.prepared
+        return embed(net.text if isinstance(net, Pair) else net, self.tokenizer, self.meta.get("sentences", {}), texts, prompt, batch)
 
     def save(self, folder: str | Path, to: Literal["auto", "hf", "native"] = "auto") -> Path:
         """Write a folder that `load` reads, each file atomically.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from ..nn.block import Block
 from ..nn.ffn import Gated, Plain
 from ..nn.head import Head
 
+Module = TypeVar("Module", bound=nn.Module)
 ROWS_HINT = 16  # the layout that suits one row and sixteen alike
 FEW = 256  # rows up to which the packed weight is faster everywhere; beyond, only with AVX-512
 
@@ -86,7 +88,7 @@ def prepare(net: Transformer) -> Transformer:
     return clone.eval()
 
 
-def _clone(module: nn.Module) -> nn.Module:
+def _clone(module: Module) -> Module:
     """The same tree of modules with the same tensors in it."""
     new = copy.copy(module)
     new.__dict__ = dict(module.__dict__)
@@ -99,5 +101,5 @@ def _pack_head(head: Head, net: Transformer) -> None:
     if head.spec.output is None:
         return
     weight = net.table if head.spec.tied else head.weight
-    if can_pack(weight):
+    if weight is not None and can_pack(weight):
         head.product = PackedLinear(weight, head.bias)

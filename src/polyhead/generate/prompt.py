@@ -37,7 +37,7 @@ class Reader:
             )
         told = meta.get("eos")
         several = told if isinstance(told, list) else [told]  # Llama 3 ends a text with any of three
-        ends = [self._special("eos", one) for one in several if one is not None]
+        ends = [number for one in several if (number := self._special("eos", one)) is not None]
         self.eos = ends[0] if ends else self._special("eos", tokenizer.eos if tokenizer is not None else None)
         self.ends = frozenset(ends if ends else [] if self.eos is None else [self.eos])
         own = []
@@ -49,7 +49,7 @@ class Reader:
 
     def _framed(self, row: list[int]) -> list[int]:
         """What was read from a text with what the tokenizer's file puts around one; a prompt stays open."""
-        if not self.wraps:
+        if not self.wraps or self.tokenizer is None:
             return row
         framed = self.tokenizer.wrap(row)[0]
         opened = self.spec.encoder is None and len(framed) > len(row) and framed[-1] in self.ends

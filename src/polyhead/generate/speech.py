@@ -69,7 +69,8 @@ def transcribe(
 
 def _asked(engine: Engine, told: Told, start: int, source: Tokens, language: str | None, task: str) -> Sequence[list[int]]:
     """For each sound the ids of its language and the task; of a model for one language, none."""
-    rows = source.signal.shape[0]
+    assert source.signal is not None, "Model.transcribe hears sounds"
+    rows = len(source.signal)
     if not told.languages:
         if language is not None or task != "transcribe":
             raise UserError("this model knows one language and one task", expected='language None and task "transcribe"', received=f"{language!r}, {task!r}")
@@ -79,6 +80,6 @@ def _asked(engine: Engine, told: Told, start: int, source: Tokens, language: str
             raise UserError(f"{what} is not one the model knows", expected=" | ".join(known), received=repr(name)[:100])
     if language is not None:
         return [[told.languages[language], told.tasks[task]]] * rows
-    known = torch.tensor(list(told.languages.values()), device=engine.home)
+    spoken = torch.tensor(list(told.languages.values()), device=engine.home)
     _, logits = engine.prefill([[start]] * rows, 1, source)
-    return [[i, told.tasks[task]] for i in known[logits[:, known].argmax(-1)].tolist()]
+    return [[i, told.tasks[task]] for i in spoken[logits[:, spoken].argmax(-1)].tolist()]

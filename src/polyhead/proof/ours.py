@@ -48,7 +48,7 @@ class Ours:
         through the cache. None where the context has no room. An end of text is written like any other token."""
         assert asked.ids is not None
         rows = asked.ids if asked.source is None and asked.signal is None else asked.ids[:, :1]
-        count = max(1, min(WRITTEN, self.model.spec.context + 1 - rows.shape[1]))
+        count = max(1, min(WRITTEN, self.model.text_spec.context + 1 - rows.shape[1]))
         steps = self._after_signal(asked, rows, count, head) if asked.signal is not None else self._after_text(asked, rows, count)
         written = [rows]
         try:

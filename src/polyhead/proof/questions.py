@@ -50,7 +50,7 @@ def questions(model: Model, tokens: int | None, seed: int) -> list[Question]:
 def prompt(model: Model, asked: list[Question]) -> Question:
     """What greedy tokens go on from: the text, else the first half of the random ids."""
     last = asked[-1]
-    if model.spec.encoder is not None or len(asked) > 1 or last.ids is None:
+    if model.text_spec.encoder is not None or len(asked) > 1 or last.ids is None:
         return last
     return last._replace(ids=last.ids[:, : max(1, last.ids.shape[1] // 2)])
 

@@ -25,7 +25,7 @@ from polyhead.checkpoint import Saved, latest, lock, save, write_json, write_tex
 from polyhead.errors import ConfigError, DataError, Stopped, UserError
 from polyhead.generate import Engine, Model, load
 from polyhead.generate.folder import read_spec
-from polyhead.nn import ModelSpec
+from polyhead.nn import ModelSpec, PairSpec
 from polyhead.report import write_report
 from polyhead.text import Tokenizer
 
@@ -100,7 +100,13 @@ class Run:
                 received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
                 change="restore the text and the files in the run's folder, or start a new run with another -o",
             )  # fmt: skip
-        return read_spec(self.folder / "spec.json")
+        spec = read_spec(self.folder / "spec.json")
+        if isinstance(spec, PairSpec):
+            raise DataError(
+                "spec.json is not of this run", expected="one model", received="a pair of towers",
+                change="restore the file in the run's folder, or start a new run with another -o",
+            )  # fmt: skip
+        return spec
 
     def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
@@ -256,7 +262,8 @@ def sample_text(model: Model, config: TrainingConfig, example: str | None = None
     prompt = config.sample_prompt if config.sample_prompt is not None else example or "\n"
     causal = config.objective == "causal"
     assert model.tokenizer is not None  # a run has one
-    room = sample_room(config, model.spec, model.tokenizer) if causal else model.spec.context
+    spec = model.text_spec
+    room = sample_room(config, spec, model.tokenizer) if causal else spec.context
     temperature = 0.8 if causal else 0.0
     made = model.generate(prompt, max_tokens=min(config.sample_tokens, room), temperature=temperature, seed=0)
     return {"prompt": prompt, "text": made.text}
