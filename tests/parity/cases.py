@@ -147,6 +147,7 @@ ENCODERS = [
     Case("bigbird_span", "big_bird", "BigBirdForQuestionAnswering", {**_BIRD, "sep_token_id": 3}, SPAN, length=45, fast=False),
     Case("bigbird_choice", "big_bird", "BigBirdForMultipleChoice", {**_BIRD, "hidden_act": "gelu"}, CHOICE, "choices", length=45, fast=False),
     Case("bigbird_base", "big_bird", "BigBirdModel", {**_BIRD, "num_random_blocks": 1, "rescale_embeddings": False}, POOL, length=45, fast=False),
+    Case("bigbird_decoder", "big_bird", "BigBirdForCausalLM", {**_BIRD, "is_decoder": True, "use_bias": False, "attention_type": "original_full"}, fast=False),
     Case("bigbird_tag", "big_bird", "BigBirdForTokenClassification", {**_BIRD, "num_labels": 5}, TAG, length=45, fast=False),
 ]  # fmt: skip
 
@@ -299,6 +300,7 @@ SEQ2SEQS = [
     Case("fsmt_unscaled", "fsmt", "FSMTForConditionalGeneration", {**_FSMT, "scale_embedding": False, "tgt_vocab_size": 99,
          "activation_function": "gelu"}, feed="seq2seq", equal=("model.decoder.embed_tokens.weight", "model.decoder.output_projection.weight")),
     Case("led_lm", "led", "LEDForConditionalGeneration", _LED, feed="seq2seq", marks=True),
+    Case("led_span", "led", "LEDForQuestionAnswering", _LED, SPAN, feed="seq2seq", marks=True, fast=False),
     Case("led_one_window", "led", "LEDForConditionalGeneration", {**_LED, "attention_window": 6, "encoder_layers": 3}, feed="seq2seq", marks=True),
     Case("whisper_lm", "whisper", "WhisperForConditionalGeneration", _WHISPER, feed="speech"),
     Case("whisper_base", "whisper", "WhisperModel", {**_WHISPER, "encoder_layers": 3, "decoder_layers": 2, "scale_embedding": False}, NONE, "speech"),

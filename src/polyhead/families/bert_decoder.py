@@ -1,5 +1,5 @@
-"""BERT, RoBERTa and ELECTRA as decoders: each token sees those before it, and, of a model that adds cross-attention, the states of
-an encoder beside it (Rothe et al. 2020, arXiv 1907.12461)."""
+"""BERT, RoBERTa, ELECTRA and BigBird as decoders: each token sees those before it, and, of a model that adds cross-attention, the states of
+an encoder beside it (Rothe et al. 2020, arXiv 1907.12461). BigBird has none: its reference ignores which of those are padding."""
 
 RECIPES = {
     "bert-decoder": {
@@ -57,6 +57,25 @@ RECIPES = {
     "camembert-decoder": {
         "base": "roberta-decoder", "values": {"vocab": 32005}, "tokenizer": {"kind": "unigram"},
         "hf": {"types": ["camembert"], "classes": {"CamembertForCausalLM": ["lm"], "CamembertModel": ["pooler"]}, "bare": ["CamembertModel"]},
+    },
+    "big_bird-decoder": {
+        "base": "bert-decoder", "values": {"vocab": 50358, "context": 4096, "act": "gelu_tanh", "bias": "qkvo", "scale": 1.0, "root": ["@sqrt", "$width"]},
+        "spec": {"decoder": {
+            "embedding": {"scale": "$scale"}, "blocks": {"layer": {
+                "attention": {"heads": {"heads": "$heads", "bias": "$bias"}, "pattern": {"kind": "causal"}},
+                "ffn": {"kind": "plain", "act": "$act", "inner": "$inner"}, "norm": "$norm", "residual": {"placement": "post"},
+            }},
+        }},
+        "hf": {
+            "types": ["big_bird"], "classes": {"BigBirdForCausalLM": ["lm", "pooler"], "BigBirdModel": ["pooler"]}, "bare": ["BigBirdModel"],
+            "config": [
+                ["vocab_size", "vocab", 50358], ["max_position_embeddings", "context", 4096], ["use_bias", "bias", {True: "qkvo", False: "o"}, True],
+                ["hidden_act", "act", {"gelu_new": "gelu_tanh", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu"}, "gelu_new"],
+                ["add_cross_attention", "=", [None, False]],
+                ["rescale_embeddings", "scale", {False: 1.0, True: "$root"}, False], ["attention_type", "=", ["original_full"], "block_sparse"],
+            ],
+            "weights": [["~pooler.dense.*"], ["~pooler.*", "heads.pooler.dense.*"]],
+        },
     },
     "electra-decoder": {
         "base": "bert-decoder",

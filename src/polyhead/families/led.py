@@ -16,7 +16,7 @@ RECIPES = {
             }},
         },
         "hf": {
-            "types": ["led"], "prefixes": ["led."], "classes": {"LEDForConditionalGeneration": ["lm"], "LEDModel": []},
+            "types": ["led"], "prefixes": ["led."], "classes": {"LEDForConditionalGeneration": ["lm"], "LEDModel": [], "LEDForQuestionAnswering": ["span"]},
             "config": [
                 ["max_position_embeddings"], ["max_encoder_position_embeddings", "source_context", 16384], ["max_decoder_position_embeddings", "context", 1024],
                 ["scale_embedding"], ["eos_token_id"], ["@layers", "encoder_layout", {"each": "attention_window", "default": 512, "name": "w{n}", "half": True}],
