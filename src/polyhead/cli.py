@@ -22,10 +22,10 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for programs.")]
 AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model's folder of any kind, or owner/name on the Hub.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: 0.8, for an encoder–decoder 0.")]
+Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: what a published model says, else 0.8, for an encoder–decoder 0.")]
 TopK = Annotated[int | None, typer.Option(help="Draw among the k most probable tokens.")]
-TopP = Annotated[float, typer.Option(help="Draw among the most probable tokens that reach this share together.")]
-MinP = Annotated[float, typer.Option(help="Leave out tokens below this share of the most probable one.")]
+TopP = Annotated[float | None, typer.Option(help="Draw among the most probable tokens that reach this share together.")]
+MinP = Annotated[float | None, typer.Option(help="Leave out tokens below this share of the most probable one.")]
 Stop = Annotated[list[str] | None, typer.Option(help="A text that ends the answer; may be given several times.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed, the same answer.")]
 
@@ -121,8 +121,8 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of the answer; left out: what the context holds.")] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
+    top_p: TopP = None,
+    min_p: MinP = None,
     beams: Annotated[int, typer.Option(min=1, help="Search among this many prefixes instead of drawing.")] = 1,
     stop: Stop = None,
     seed: Seed = None,
@@ -149,8 +149,8 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1, help="Length of an answer, at most half the context.")] = 120,
     temperature: Temperature = None,
     top_k: TopK = None,
-    top_p: TopP = 0.95,
-    min_p: MinP = 0.0,
+    top_p: TopP = None,
+    min_p: MinP = None,
     stop: Stop = None,
     seed: Seed = None,
     device: Device = "auto",
@@ -167,7 +167,7 @@ def chat(
     """
     from polyhead.commands.answering import Style, run_chat
 
-    style = Style(None, temperature, top_k, top_p, min_p, 1, tuple(stop or ("\n\n",)), seed)
+    style = Style(None, temperature, top_k, top_p, min_p, 1, tuple(stop or ()), seed)
     raise typer.Exit(run_chat(model, style, max_tokens, device, as_json))
 
 

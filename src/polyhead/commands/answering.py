@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .output import emit, is_terminal, note, say, visible
 
 if TYPE_CHECKING:
     from polyhead.generate import Generation, Model
+    from polyhead.text import Tokenizer
 
 _ROWS = 16  # prompts of a file answered together
 _PROMPTS = ("prompt", "text", "source", "input")
@@ -28,8 +29,8 @@ class Style:
     max_tokens: int | None = None
     temperature: float | None = None
     top_k: int | None = None
-    top_p: float = 1.0
-    min_p: float = 0.0
+    top_p: float | None = None
+    min_p: float | None = None
     beams: int = 1
     stop: tuple[str, ...] = ()
     seed: int | None = None
@@ -150,9 +151,14 @@ class Chat:
     def __init__(self, model: Model, style: Style, budget: int) -> None:
         if model.tokenizer is None:
             raise ConfigError("the model has no tokenizer, so it cannot chat", expected="tokenizer.json beside spec.json")
+        style = self.usual(style)
         _ = model.engine  # a model that cannot write says so now
         self.model, self.style, self.text, self.encode = model, style, "", model.tokenizer.encode
         self.budget = max(1, min(budget, model.text_spec.context // 2))
+
+    def usual(self, style: Style) -> Style:
+        """Of a text that has no turns: a likely answer, to the next empty line."""
+        return replace(style, top_p=0.95 if style.top_p is None else style.top_p, stop=style.stop or ("\n\n",))
 
     @property
     def continues(self) -> bool:
@@ -185,12 +191,66 @@ class Chat:
         return text
 
 
+class Conversation(Chat):
+    """Turns of two, written by the chat template that the model's tokenizer brings; what anybody types never becomes a
+    special token."""
+
+    def __init__(self, model: Model, style: Style, budget: int) -> None:
+        super().__init__(model, style, budget)
+        self.messages: list[dict[str, str]] = []
+
+    def usual(self, style: Style) -> Style:
+        return style  # its own tokens end an answer, its own settings draw it
+
+    def reset(self) -> None:
+        self.messages, self.text = [], ""
+
+    def answer(self, line: str) -> Iterator[str]:
+        asked = [*self.messages, {"role": "user", "content": line}]
+        asked, ids = self._fitting(asked)
+        settings = self.style.settings() | {"max_tokens": self.budget}
+        if settings["seed"] is not None:
+            settings["seed"] += len(asked)
+        pieces: list[str] = []
+        try:
+            for piece in self.model.generate(ids=ids, stream=True, **settings):
+                pieces.append(piece)
+                yield piece
+        finally:
+            self.messages = [*asked, {"role": "assistant", "content": "".join(pieces)}]
+            self.text = self._tokenizer.render(self.messages).text
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        assert self.model.tokenizer is not None
+        return self.model.tokenizer
+
+    def _fitting(self, asked: list[dict[str, str]]) -> tuple[list[dict[str, str]], list[int]]:
+        """The newest turns that leave the answer room, and their ids."""
+        room = self.model.text_spec.context + 1 - self.budget
+        while len(ids := self._tokenizer.chat(asked, add_generation_prompt=True)) > room:
+            if len(asked) < 3:
+                raise UserError(
+                    "the line is longer than the model's context", expected=f"at most {room} tokens with the template's own",
+                    received=str(len(ids)), change="shorten it, or lower --max-tokens",
+                )  # fmt: skip
+            asked = asked[2:]
+        return asked, ids
+
+
+def open_chat(model: Model, style: Style, budget: int) -> Chat:
+    """By the tokenizer's chat template where it has one, else one growing text."""
+    templates = model.tokenizer.templates if model.tokenizer is not None else {}
+    return (Conversation if "default" in templates and model.text_spec.encoder is None else Chat)(model, style, budget)
+
+
 def run_chat(path: str | Path, style: Style, budget: int, device: str, as_json: bool) -> int:
     """The verb chat; returns the exit code."""
     model = open_model(path, device)
-    chat = Chat(model, style, budget)
+    chat = open_chat(model, style, budget)
     if not as_json and is_terminal(sys.stdin):
         how = "goes on with the text you both write: it was trained on plain text, not on conversations" if chat.continues else "answers each line by itself"
+        how = "answers in turns, by its own chat template" if isinstance(chat, Conversation) else how
         say(f"{path} {how}.\n{_HELP}")
     while (line := _read()) is not None:
         word = line.strip()

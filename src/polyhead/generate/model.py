@@ -22,7 +22,7 @@ from .engine import Engine, batch, check_room, evaluating
 from .folder import read_folder, write_folder, write_huggingface
 from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
-from .sample import Sampling
+from .sample import Sampling, chosen
 from .senses import Senses
 from .stop import Generation, Limits, Row
 from .write import write
@@ -114,9 +114,9 @@ class Model(Senses):
         max_tokens: int | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
         frequency_penalty: float = 0.0,
         presence_penalty: float = 0.0,
         beams: int = 1,
@@ -132,7 +132,7 @@ class Model(Senses):
 
         prompt or ids: text, or tokens; neither: a text from its beginning. max_tokens None: 64, fewer where the
         context ends. temperature None: 0.8, for encoder–decoders 0 (the most probable token); Sampling explains it and the
-        next six. beams > 1: the most probable answer among that many prefixes, ranked with length_penalty; nothing is
+        next six, which a published model's generation_config.json sets where it draws and they are None. beams > 1: the most probable answer among that many prefixes, ranked with length_penalty; nothing is
         drawn then. stop: texts that end the answer and are not part of it. forbid: ids never produced. seed: row i
         draws with seed + i, or with the i-th of a list; None: fresh. extrapolate: beyond the context.
         Raises UserError.
@@ -140,10 +140,9 @@ class Model(Senses):
         _ = self.engine  # a model that cannot generate says so first
         beam = Beam(beams=beams, length_penalty=length_penalty)
         default = 0.0 if self.text_spec.encoder is not None or beams > 1 else _TEMPERATURE
-        sampling = Sampling(
-            temperature=default if temperature is None else temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-            repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty,
+        sampling = chosen(
+            default, self._told if beams == 1 else None, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         )  # fmt: skip
         asked = self._reader.prompts(prompt, ids)
         limits = self._limits(asked, max_tokens, stop, extrapolate)
@@ -158,6 +157,12 @@ class Model(Senses):
         else:
             answers = self._written(task)
         return answers[0] if asked.single else answers
+
+    @property
+    def _told(self) -> Any:
+        """What generation_config.json says."""
+        kept = self.meta.get("huggingface")
+        return kept.get("generation") if isinstance(kept, dict) else None
 
     def _rows(self, task: _Task) -> list[Row]:
         return [Row(task.limits, self.tokenizer, prompt) for prompt in task.asked.prompts]

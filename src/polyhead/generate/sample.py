@@ -8,6 +8,7 @@ what a row draws depends on its seed and its logits, never on its batch mates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -42,6 +43,25 @@ class Sampling(Options):
     def penalised(self) -> bool:
         """Whether earlier tokens matter, so that a History is needed."""
         return self.repetition_penalty != 1 or self.frequency_penalty != 0 or self.presence_penalty != 0
+
+
+_TOLD = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+
+
+def chosen(usual: float, generation: Any, **given: Any) -> Sampling:
+    """What was given; where that is None what a published model's generation_config.json says, if it draws (do_sample);
+    else the usual temperature. A given temperature of 0 takes nothing from the file. Raises ConfigError."""
+    given = {name: value for name, value in given.items() if value is not None}
+    told: dict[str, Any] = {}
+    if isinstance(generation, dict) and generation.get("do_sample") is True and given.get("temperature") != 0:
+        told = {name: generation[name] for name in _TOLD if generation.get(name) is not None}
+        told = {name: value for name, value in told.items() if (name, value) != ("top_k", 0)}  # 0: all of them
+        try:
+            Sampling(**told)
+        except ConfigError as error:
+            error.message, error.change = f"generation_config.json: {error.message}", "correct it there"
+            raise
+    return Sampling(**{"temperature": usual, **told, **given})
 
 
 class History:
