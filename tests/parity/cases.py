@@ -247,6 +247,8 @@ DECODERS = [
     Case("gemma3_default", "gemma3_text", "Gemma3ForCausalLM", {**_GEMMA3, "num_hidden_layers": 7, "sliding_window_pattern": 6,
          "rope_scaling": None, "rope_theta": 1e6, "rope_local_base_freq": 1e4}),
     Case("gemma3_both_ways", "gemma3_text", "Gemma3TextModel", {**_GEMMA3, "use_bidirectional_attention": True, "sliding_window": 8}, NONE),
+    Case("gemma3_both_classify", "gemma3_text", "Gemma3TextForSequenceClassification", {**_GEMMA3, "use_bidirectional_attention": True, "num_labels": 5}, CLASSIFY,
+         fast=False),
     Case("phi3_long", "phi3", "Phi3ForCausalLM", _PHI3),
     Case("phi3_plain", "phi3", "Phi3ForCausalLM", {**_PHI3, "rope_scaling": None, "partial_rotary_factor": 1.0, "sliding_window": None,
          "tie_word_embeddings": True}),
