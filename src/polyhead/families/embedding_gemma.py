@@ -21,7 +21,7 @@ RECIPES = {
             "decoder": None,
             "encoder": {
                 "width": "$width", "layers": "$layers", "layout": "$layout", "final_norm": "$norm", "blocks": "$blocks",
-                "embedding": {"vocab": "$vocab", "scale": "$embed_scale"},
+                "embedding": {"vocab": "$vocab", "scale": "$embed_scale", "round_scale": "$round_scale"},
             },
             "heads": "$heads_out",
         },

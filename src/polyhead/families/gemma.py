@@ -5,7 +5,7 @@ RECIPES = {
     "gemma": {
         "base": "llama",
         "values": {
-            "vocab": 256000, "context": 8192, "head_dim": 256, "act": "gelu_tanh", "eps": 1e-6, "tied": True, "embed_scale": ["@sqrt", "$width"],
+            "vocab": 256000, "context": 8192, "head_dim": 256, "act": "gelu_tanh", "eps": 1e-6, "tied": True, "embed_scale": ["@sqrt", "$width"], "round_scale": True,
             "norm": {"kind": "rms", "eps": "$eps", "gain": "one_plus"},
         },
         "hf": {

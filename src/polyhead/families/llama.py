@@ -17,13 +17,13 @@ RECIPES = {
             "blocks": {"layer": {
                 "attention": {"heads": "$grouped", "pattern": "$pattern", "position": "$position"}, "ffn": "$ffn", "norm": "$norm", "residual": "$residual",
             }},
-            "embed_scale": 1.0, "tied": False, "labels": 2, "lr": 3e-4, "drop": 0.0,
+            "embed_scale": 1.0, "round_scale": False, "tied": False, "labels": 2, "lr": 3e-4, "drop": 0.0,
         },
         "spec": {
             "family": "$family", "context": "$context",
             "decoder": {
                 "width": "$width", "layers": "$layers", "layout": "$layout", "final_norm": "$norm", "blocks": "$blocks",
-                "embedding": {"vocab": "$vocab", "scale": "$embed_scale"},
+                "embedding": {"vocab": "$vocab", "scale": "$embed_scale", "round_scale": "$round_scale"},
             },
             "heads": {"lm": {"task": "lm", "output": "$vocab", "tied": "$tied"}},
             "init": {"kind": "normal", "std": 0.02, "residual": True}, "dropout": {"attention": "$drop"},

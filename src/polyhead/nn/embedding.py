@@ -133,6 +133,8 @@ class TokenEmbedding(Embedding):
             raise ValueError("this stack reads token ids: expected ids (B, T) alone, got a signal")
         if tokens.masked is not None:
             raise ValueError("only patches are masked: expected no masked, got some; write the mask token into ids")
+        if tokens.types is not None and self.types is None:
+            raise ValueError("this model has no token types: expected no types, got some; leave them out")
         return tokens.ids.shape[1]
 
     def forward(self, tokens: Tokens, at: At, valid: Tensor | None = None) -> Tensor:
