@@ -125,6 +125,7 @@ ENCODERS = [
     Case("modernbert_base", "modernbert", "ModernBertModel", {**_MODERN, "num_hidden_layers": 7, "global_rope_theta": 1000.0,
          "local_rope_theta": 100.0, "attention_bias": True, "mlp_bias": True, "norm_bias": True}, NONE),
     Case("deberta_mlm", "deberta-v2", "DebertaV2ForMaskedLM", _DEBERTA, MLM),
+    Case("deberta_narrow", "deberta-v2", "DebertaV2ForMaskedLM", {**_DEBERTA, "embedding_size": 16}, MLM),
     Case("deberta_infill", "deberta-v2", "DebertaV2ForMaskedLM", {**_DEBERTA, "legacy": False, "pos_att_type": "p2c|c2p", "position_biased_input": True,
          "type_vocab_size": 2, "position_buckets": -1, "max_relative_positions": 20, "norm_rel_ebd": "none"}, MLM, fast=False),
     Case("deberta_classify", "deberta-v2", "DebertaV2ForSequenceClassification", {**_DEBERTA, "num_labels": 5}, CLASSIFY),
