@@ -16,6 +16,7 @@ from .common import Input, inputs, real
 from .reference import Made
 
 ALONE = [c for c in SEQ2SEQS if c.feed == "tokens"]  # an encoder without its decoder
+ALONE += [c for c in DECODERS if c.fields.get("use_bidirectional_attention")]
 STEPPED = [
     pytest.param(c, id=c.name, marks=() if c.fast else pytest.mark.slow)
     for c in [*(c for c in ENCODERS if c.fields.get("is_decoder")), *DECODERS, *SEQ2SEQS]
