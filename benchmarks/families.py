@@ -2,6 +2,7 @@
 
     python -m benchmarks.families                       all of them, a few minutes
     python -m benchmarks.families --only bert llama     these anew, the others as they were
+    python -m benchmarks.families --missing             those without a number, or with checkpoints more or less
     python -m benchmarks.families --page                the page alone, from the numbers that are there
 
 For each tiny checkpoint of tests/parity/cases.py, all its weights random:
@@ -46,19 +47,24 @@ class Found(NamedTuple):
 def measure(case: Case, place: Path) -> Found:
     made = reference.make(case, place / "theirs")
     model = ph.load(place / "theirs")
-    ours = ask(model.net, case, made.batch)
-    into = gap(ours, made.answer, case, made.batch)
+    ours, answer = with_states(ask(model.net, case, made.batch)), with_states(made.answer)
+    into = gap(ours, answer, case, made.batch)
     model.save(place / "again", to="hf")
     ph.Model(model.net).save(place / "born", to="hf")
     tell_tokens(place / "theirs", place / "born")
     theirs, info = reference.reopen(case, place / "born")
     if any(info.values()):
         raise ValueError(f"{case}: transformers does not find its weights in what was written: {info}")
-    out = gap(ours, reference.ask(theirs, case, made.batch), case, made.batch)
+    out = gap(ours, with_states(reference.ask(theirs, case, made.batch)), case, made.batch)
     if not (into.same_choice and out.same_choice and into.head + out.head < math.inf):
         raise ValueError(f"{case}: the most probable answer differs, {into}, {out}")
-    largest = max((float(t.abs().max()) for t in made.answer.heads.values()), default=0.0)
-    return Found(into.head, out.head, largest, same_tensors(place / "theirs" / WEIGHTS, place / "again" / WEIGHTS))
+    largest = max(float(t.abs().max()) for t in answer.heads.values())
+    return Found(into.head, out.head, largest, same_tensors(case, place / "theirs" / WEIGHTS, place / "again" / WEIGHTS))
+
+
+def with_states(answer: reference.Answer) -> reference.Answer:
+    """The last hidden states are the answer of a class without a head."""
+    return answer if answer.heads else answer._replace(heads={"states": answer.states[-1]})
 
 
 def tell_tokens(source: Path, target: Path) -> None:
@@ -68,17 +74,17 @@ def tell_tokens(source: Path, target: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
 
 
-def same_tensors(a: Path, b: Path) -> bool:
-    before, after = load_file(a), load_file(b)
+def same_tensors(case: Case, a: Path, b: Path) -> bool:
+    before, after = {case.prefix + name: tensor for name, tensor in load_file(a).items()}, load_file(b)
     return before.keys() == after.keys() and all(
         t.dtype == after[name].dtype and torch.equal(t, after[name]) for name, t in before.items()
     )  # fmt: skip
 
 
-def measured(only: list[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def measured(names: list[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """(family, its row, the worst over its checkpoints; None, where one of them fails)."""
     for family in found():
-        if only and family.name not in only:
+        if family.name not in names:
             continue
         rows = [row for case in family.cases if (row := attempt(case)) is not None]
         if not rows or len(rows) < len(family.cases):
@@ -111,13 +117,16 @@ def rounded(x: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY")
+    parser.add_argument("--missing", action="store_true")
     parser.add_argument("--page", action="store_true")
     asked = parser.parse_args()
     if not asked.page:
-        rows = json.loads(MEASURED.read_text(encoding="utf-8"))["families"] if asked.only else {}
+        everyone = {family.name: len(family.cases) for family in found()}
+        rows = json.loads(MEASURED.read_text(encoding="utf-8"))["families"] if asked.only or asked.missing else {}
+        missing = [name for name, cases in everyone.items() if rows.get(name, {}).get("cases") != cases]
         versions = {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
-        found_now = dict(measured(asked.only))
-        rows = {name: row for name, row in (rows | found_now).items() if row is not None}
+        rows |= dict(measured(missing if asked.missing else asked.only or list(everyone)))
+        rows = {name: rows[name] for name in everyone if rows.get(name) is not None}
         lines = ",\n".join(f'  "{name}": {json.dumps(row)}' for name, row in rows.items())
         head = "".join(f' "{name}": "{version}",\n' for name, version in versions.items())
         MEASURED.write_text(f'{{\n{head} "families": {{\n{lines}\n }}\n}}\n', encoding="utf-8")

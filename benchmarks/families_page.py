@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 from tests.parity.cases import CASES, Case
 
 from polyhead import families
-from polyhead.errors import ConfigError
 from polyhead.families import exchange
-from polyhead.families.pairs import is_pair
 from polyhead.families.presets import FAMILIES, PAIRS
 from polyhead.nn import BlockSpec, ModelSpec, PairSpec, StackSpec
 
@@ -41,18 +39,19 @@ class Family(NamedTuple):
 
 def reader(case: Case) -> str | None:
     """The recipe, or the pair, that reads a case's checkpoint. None: nothing does."""
-    config = config_of(case)
-    if is_pair(config):
-        return next(name for name, data in PAIRS.items() if case.family in data["types"])
-    try:
-        return exchange.find_recipe(config)
-    except ConfigError:
-        return None
+    for name, data in PAIRS.items():
+        if case.model == data["class"]:
+            return name
+    for name, recipe in families.recipes().items():
+        hf = recipe.get("hf", {})
+        if case.model in hf.get("classes", ()) and exchange.fits(config_of(case, hf["types"][0]), hf):
+            return name
+    return None
 
 
-def config_of(case: Case) -> dict[str, Any]:
+def config_of(case: Case, kind: str) -> dict[str, Any]:
     """What its config.json says; what its fields leave open is as transformers' class has it."""
-    return {"model_type": case.family, "architectures": [case.model], **case.fields}
+    return {"model_type": kind, "architectures": [case.model], **case.fields}
 
 
 def found() -> list[Family]:
@@ -74,7 +73,8 @@ def _specs(name: str, cases: list[Case]) -> list[ModelSpec | PairSpec]:
     """Its presets'; without one, that of its first checkpoint; without that, its base's."""
     published = [own for f in FAMILIES.values() for own, values in f.PRESETS.items() if values["recipe"] == name]
     specs = [spec for spec in map(families.preset, published) if spec.family == name]
-    specs = specs or [exchange.read_config(config_of(case), case.name).spec for case in cases[:1]]
+    kind = families.recipes()[name]["hf"]["types"][0]
+    specs = specs or [exchange.read_config(config_of(case, kind), case.name).spec for case in cases[:1]]
     base = next(f.RECIPES[name].get("base") for f in FAMILIES.values() if name in f.RECIPES)
     return specs or _specs(base, [])
 
