@@ -1,8 +1,10 @@
-"""stories260K, a real model of the LLaMA shape: greedy tokens equal to those of its original program (llama2.c)."""
+"""stories260K, a real model of the LLaMA shape: greedy tokens equal to those of its original program (llama2.c); and those of
+transformers on tiny checkpoints, which are made here."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +12,10 @@ import torch
 import polyhead as ph
 from polyhead.nn import Tokens
 
+from . import reference
+from .cases import BY_NAME
 from .data import reference_data
+from .reference import Made
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +29,18 @@ def test_greedy_ids_are_those_of_the_original_program(stories: tuple[ph.Model, d
     expected = reference["greedy_token_ids"]
     answer = model.generate(ids=expected[:1], temperature=0, max_tokens=len(expected) - 1)
     assert answer.ids == expected
+
+
+@pytest.mark.parametrize("name", ["llama_3", "gemma2_lm", "opt_pre", "deepseek_v3"])
+def test_greedy_ids_are_those_of_transformers(name: str, made: Callable[[str], Made], opened: Callable[[str], ph.Model]) -> None:
+    """The same proof on checkpoints that are made here, where the real one is not at hand."""
+    theirs, _ = reference.reopen(BY_NAME[name], made(name).folder)
+    prompt = made(name).batch["input_ids"][:1]
+    end = theirs.generation_config.eos_token_id
+    expected = theirs.generate(prompt, do_sample=False, max_new_tokens=24, pad_token_id=end)[0].tolist()
+    assert len(expected) > prompt.shape[1] + 8, "ended too soon to say much"
+    found = opened(name).generate(ids=prompt[0].tolist(), temperature=0, max_tokens=24).ids
+    assert [i for i in found if i != end] == [i for i in expected if i != end]
 
 
 @torch.no_grad()

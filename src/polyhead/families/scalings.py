@@ -58,6 +58,8 @@ def _scaling(found: Config, config: Config, values: Config, source: str) -> Conf
     kind = found.get("rope_type", found.get("type")) or "default"
     if kind == "default":
         return None
+    if kind == "yarn" and "short_factor" in found:  # the name that early Phi-3 files have for longrope
+        kind = "longrope"
     read = {"linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope, "su": _longrope}
     if not isinstance(kind, str) or kind not in read:
         raise ConfigError(f"{source}: rope_scaling.rope_type is not one polyhead reads", expected=" | ".join(["default", *read]), received=repr(kind)[:100])
