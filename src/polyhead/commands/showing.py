@@ -71,11 +71,11 @@ def _list(as_json: bool) -> int:
         return 0
     first = max(map(len, groups)) + 2
     second = max(len(name) for names in groups.values() for name in names)
-    say(f"{'family':<{first}}{'preset':<{second}}{'parameters':>17}  {'shape':<16}{'layers':>8}{'width':>8}{'context':>10}")
+    say(f"{'family':<{first}}{'preset':<{second}}{'parameters':>17}  {'shape':<16}{'layers':>7}{'width':>7}{'context':>10}")
     for family, briefs in groups.items():
         for i, (name, brief) in enumerate(briefs.items()):
             layers, width, context = ("+".join(map(str, brief["layers"])), f"{brief['width']:,}", f"{brief['context']:,}")
-            sizes = f"{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>8}{width:>8}{context:>10}"
+            sizes = f"{brief['parameters']:>17,}  {brief['shape']:<16}{layers:>7}{width:>7}{context:>10}"
             say(f"{'' if i else family:<{first}}{name:<{second}}{sizes}")
     say("\nDraw one: polyhead show gpt-nano. Compare two: polyhead show llama-7b --against gpt2")
     return 0
