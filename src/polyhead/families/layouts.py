@@ -51,6 +51,8 @@ def _each(args: Config, layers: int, config: Config) -> list[str]:
     numbers: list[Any] = found if isinstance(found, list) else [found] * layers
     if len(numbers) != layers or not all(type(n) is int and 0 <= n < 2**31 for n in numbers):
         raise ValueError(f"{args['each']} gives {len(numbers)} numbers for {layers} layers, each a whole number")
+    if args.get("half") and any(n % 2 or not n for n in numbers):
+        raise ValueError(f"{args['each']} gives {numbers[:20]}: each must be even and above 0")
     return [args["name"].replace("{n}", str(n // 2 if args.get("half") else n)) for n in numbers]
 
 
@@ -85,7 +87,8 @@ def layers_read(config: Config, values: Config, args: Config, source: str) -> li
             kinds = RULES[rule](args, layers, config)
     except (KeyError, TypeError, ValueError) as error:
         expected = f"{layers} kinds of layer" + (f" out of {', '.join(args['types'])}" if "types" in args else "")
-        raise ConfigError(f"{source}: the layers' kinds (layer_types) cannot be read", expected=expected, received=str(error)[:200]) from None
+        key = args["each"] if "each" in args else "layer_types"
+        raise ConfigError(f"{source}: the layers' kinds ({key}) cannot be read", expected=expected, received=str(error)[:200], change=f"correct {key}") from None
     return _led(kinds, args)
 
 
