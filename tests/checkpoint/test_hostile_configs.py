@@ -191,3 +191,11 @@ def test_random_damage_to_a_config_is_never_another_error(folder: Path) -> None:
         for _ in range(100)
     )
     assert caught > 50
+
+
+@pytest.mark.parametrize("kind, name", [
+    ("bert", "BertLMHeadModel"), ("vit", "ViTForMaskedImageModeling"), ("gpt2", "GPT2DoubleHeadsModel"), ("bart", "BartForCausalLM"),
+    ("whisper", "WhisperForAudioClassification"), ("llama", "__import__"),
+])  # fmt: skip
+def test_a_class_that_is_not_read_is_named(folder: Path, kind: str, name: str) -> None:
+    refused(changed(folder, model_type=kind, architectures=[name]), "architectures", name)

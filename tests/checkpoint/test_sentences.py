@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import polyhead as ph
 from polyhead.checkpoint.huggingface import read_architecture
 from polyhead.errors import UserError
+from polyhead.generate.folder import read_architecture as folder_architecture
 from polyhead.nn import Tokens
 
 from .folders import LLAMA, llama_weights, put
@@ -80,6 +81,18 @@ def test_every_pooling(folder: Path, tmp_path: Path, switch: str, expected: Any)
     assert torch.allclose(head(model, ids), torch.cat(parts, -1), atol=1e-6)
     model.save(tmp_path / "out", to="hf")
     assert ph.load(tmp_path / "out").spec == model.spec
+
+
+def test_the_older_layout_has_the_transformer_in_a_folder_of_its_own(folder: Path) -> None:
+    model, ids = ph.load(folder), torch.tensor([[1, 2, 3], [4, 5, 6]])
+    (folder / "0_Transformer").mkdir()
+    for name in ("config.json", "model.safetensors", "sentence_bert_config.json"):
+        (folder / name).rename(folder / "0_Transformer" / name)
+    first, *rest = FILES["modules.json"]
+    write(folder, "modules.json", [{**first, "path": "0_Transformer"}, *rest])
+    again = ph.load(folder)
+    assert again.spec == model.spec == folder_architecture(folder) and again.meta == model.meta
+    assert (head(again, ids) - head(model, ids)).abs().max() < 1e-6
 
 
 def test_what_a_folder_cannot_say_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import torch
 import polyhead as ph
 from polyhead.families import override
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")]  # seconds to import
 
 TEXTS = ["The cat sees the sea.", "A Small Dog", "x" * 200, ""]
 SMALL = {"encoder.width": 32, "encoder.layers": 2, "encoder.blocks.layer.attention.heads.heads": 4,
@@ -48,7 +50,6 @@ def modules(kind: str) -> tuple[list, dict]:
     return [Pooling(32, pools[kind])], {"prompts": {"query": "find: "}}
 
 
-@pytest.mark.slow  # importing the package takes seconds
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_ways(bare: Path, tmp_path: Path, kind: str) -> None:
     from sentence_transformers import SentenceTransformer
@@ -69,7 +70,6 @@ def test_both_ways(bare: Path, tmp_path: Path, kind: str) -> None:
             assert (again.encode(TEXTS, prompt_name=prompt, convert_to_tensor=True) - expected).abs().max() < 1e-6
 
 
-@pytest.mark.slow  # importing the package takes seconds
 def test_embedding_gemma(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

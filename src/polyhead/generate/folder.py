@@ -202,7 +202,7 @@ def _tokenizer(source: Source) -> Tokenizer | None:
 
 def read_architecture(folder: Path) -> ModelSpec | PairSpec:
     """The architecture of a run, a model's folder or a Hugging Face folder; weights need not be there."""
-    if not (folder / SPEC).exists() and (folder / CONFIG).exists():
+    if not (folder / SPEC).exists() and any((folder / name).exists() for name in (CONFIG, MODULES)):
         config = Folder(folder).object(CONFIG) or {}
         return read_pair_config(config, str(folder / CONFIG)).spec if is_pair(config) else read_config(folder)
     _check_kind(folder)
