@@ -61,7 +61,7 @@ def explain(error: ValidationError, model: type[BaseModel], data: Any, source: s
 
 def nearest(word: str, names: Iterable[str], count: int = 1) -> list[str]:
     """The names most like a word that is none of them, best first; may be empty."""
-    return difflib.get_close_matches(str(word), list(names), count, 0.5)
+    return difflib.get_close_matches(str(word)[:100], list(names), count, 0.5)
 
 
 def dotted(path: Sequence[str | int]) -> str:
