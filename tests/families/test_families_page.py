@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from polyhead.families.own import HF, HF_MORE, SECTIONS
+
 pytest.importorskip("benchmarks", reason="an installed package brings no benchmarks")
 
 from benchmarks.families_page import MARKS, MEASURED, PAGE, found, renew, sizes  # noqa: E402
@@ -52,4 +54,5 @@ def test_the_page_of_a_new_family_stays_a_family_of_literals() -> None:
     text = (PAGE.parent / "adding-a-family.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)[:3]
     assert sum(len(block.splitlines()) for block in blocks) < 60 and "fewer than 60 lines" in text
+    assert all(f"`{key}`" in text for key in (*SECTIONS, *HF, *HF_MORE)), "a key of a recipe that the page does not explain"
     assert sizes() and min(sizes().values()) > 10

@@ -1,4 +1,5 @@
 """A Hugging Face config.json ↔ a ModelSpec. The one place that applies the families' `hf` sections; no family is named here.
+rows.py has what one key may hold and the ops, laying.py how a spec is laid over a template.
 
 A recipe's `hf` section is data:
     types     the model_type values it answers to           when     config facts that choose it among recipes of one type
@@ -25,8 +26,7 @@ not come back equal cannot be expressed, and is refused by name.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -34,20 +34,29 @@ from pydantic import ValidationError
 
 from ..errors import ConfigError
 from ..nn import ModelSpec
-from .layouts import LAYOUTS
+from .laying import close, differences, resolved, unify
 from .nearness import nearest_families
 from .presets import fill, recipes
 from .problems import nearest
-from .scalings import mscale, mscale_read, mscale_write, rope_read, rope_write
+from .rows import (
+    MISSING,
+    NUMBERS,
+    OPS,
+    Config,
+    Values,
+    checked,
+    choose,
+    computed,
+    impossible,
+    is_choice,
+    number,
+    refused,
+    same,
+    shown,
+    spellings,
+)
 
-Config = dict[str, Any]
-Values = dict[str, Any]
-
-# What trains a model but does not change its function; no published format has all of it.
-FREE = ("version", "family", "init", "dropout", "stochastic_depth", "balance", "start")
 STATES = {"states": {"task": "embed"}}  # the head of a bare model: its hidden states
-_LARGEST = 2**31  # no size in a config may reach it
-_MISSING = object()
 
 
 class Reading(NamedTuple):
@@ -87,10 +96,10 @@ def refuse_packed(config: Config, source: str) -> None:
             method = told.get("quant_method") if isinstance(told, dict) else None
             raise ConfigError(
                 f"{source}: {key}: quantized weights are not read", expected=f"no {key}: weights in fp32, bf16 or fp16",
-                received=_shown(method or told), change="load the original in 16 bits, or write one: in transformers, load it with dequantize and save_pretrained",
+                received=shown(method or told), change="load the original in 16 bits, or write one: in transformers, load it with dequantize and save_pretrained",
             )  # fmt: skip
     if config.get("pruned_heads"):
-        raise ConfigError(f"{source}: pruned_heads: all layers have the same heads", expected="none", received=_shown(config["pruned_heads"]), change="load a model that was not pruned")
+        raise ConfigError(f"{source}: pruned_heads: all layers have the same heads", expected="none", received=shown(config["pruned_heads"]), change="load a model that was not pruned")
 
 
 def _inner(config: Config) -> Config:
@@ -125,14 +134,14 @@ def find_recipe(config: Config, source: str = "config.json", weights: Iterable[s
     known = {t: n for n, r in recipes().items() if "hf" in r for t in r["hf"]["types"]}
     if not isinstance(kind, str):
         expected = "one of " + ", ".join(sorted(known))
-        raise ConfigError(f"{source}: model_type is not a text", expected=expected, received=_shown(kind), change="is this a model's folder?")
+        raise ConfigError(f"{source}: model_type is not a text", expected=expected, received=shown(kind), change="is this a model's folder?")
     names = [n for n, r in recipes().items() if "hf" in r and kind in r["hf"]["types"]]
     for name in names:
         if fits(config, recipes()[name]["hf"]):
             return name
     if names:
         told = {key: config.get(key) for name in names for key in recipes()[name]["hf"].get("when", {})}
-        raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(names)}", received=_shown(told))
+        raise ConfigError(f"{source}: a {kind} of a form no published one has", expected=f"one of {', '.join(names)}", received=shown(told))
     raise _unknown(config, source, weights, known)
 
 
@@ -149,14 +158,14 @@ def _unknown(config: Config, source: str, weights: Iterable[str], known: Config)
             lines.append(f"nearest: {one}; {error.message.removeprefix('it: ')}" + (f": {error.received}" if error.received else ""))
             refusing += 1
     inner = {key: part["model_type"] for key, part in config.items() if isinstance(part, dict) and isinstance(part.get("model_type"), str)}
-    lines += [f"its {key} is of model_type {_shown(theirs)}" for key, theirs in inner.items()][:3]
+    lines += [f"its {key} is of model_type {shown(theirs)}" for key, theirs in inner.items()][:3]
     alike = nearest(kind.lower(), known, 3)
     change = f"the nearest by name: {', '.join(alike)}" if alike else "load a model of a known family"
     if near:
         change = f"if none of that changes what it computes, write model_type {lines[0].split()[1]}; else describe it: polyhead.families.register"
     return ConfigError(
-        f"{source}: model_type {_shown(kind)} is not one polyhead reads" + "".join(f"\n  {line}" for line in lines),
-        expected="one of " + ", ".join(sorted(known)), received=_shown(kind), change=change,
+        f"{source}: model_type {shown(kind)} is not one polyhead reads" + "".join(f"\n  {line}" for line in lines),
+        expected="one of " + ", ".join(sorted(known)), received=shown(kind), change=change,
     )  # fmt: skip
 
 
@@ -165,13 +174,13 @@ def _architecture(config: Config, recipe: Config, source: str) -> str:
     if given in (None, []):
         return next(iter(classes))
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise ConfigError(f"{source}: architectures is not a list of names", expected="a list of texts", received=_shown(given), change="write the class's name in [ ]")
+        raise ConfigError(f"{source}: architectures is not a list of names", expected="a list of texts", received=shown(given), change="write the class's name in [ ]")
     if given[0] in classes:
         return given[0]
     near = nearest(given[0], classes)
     raise ConfigError(
-        f"{source}: architectures: {_shown(given[0])} is not a class polyhead reads",
-        expected="one of " + ", ".join(classes), received=_shown(given[0]),
+        f"{source}: architectures: {shown(given[0])} is not a class polyhead reads",
+        expected="one of " + ", ".join(classes), received=shown(given[0]),
         change=f"write {near[0]} if that is its head" if near else "export it from one of these",
     )  # fmt: skip
 
@@ -187,104 +196,30 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
         if isinstance(key, str) and key.startswith("<"):
             told = config.get(key[1:])
             if told is not None:
-                values[name] = _choose(rest[0], told, _MISSING, key[1:], source) if rest else told
+                values[name] = choose(rest[0], told, MISSING, key[1:], source) if rest else told
             continue
-        found = next((config[k] for k in _spellings(key) if config.get(k) is not None), None)
+        found = next((config[k] for k in spellings(key) if config.get(k) is not None), None)
         if name == "=":
             allowed = fill(rest[0], values)
             found = rest[1] if found is None and len(rest) > 1 else found
-            if found is not None and not any(_same(found, one) for one in allowed):
-                raise _refused(source, _spellings(key)[0], allowed, found)
+            if found is not None and not any(same(found, one) for one in allowed):
+                raise refused(source, spellings(key)[0], allowed, found)
         elif rest and isinstance(rest[0], dict):
-            values[name] = _choose(rest[0], found, rest[1] if len(rest) > 1 else _MISSING, _spellings(key)[0], source)
+            values[name] = choose(rest[0], found, rest[1] if len(rest) > 1 else MISSING, spellings(key)[0], source)
         elif rest and isinstance(rest[0], str) and rest[0].startswith("@"):
             default = rest[1] if len(rest) > 1 else None
             if isinstance(default, dict):  # null is a value of its own, and this the one of an absent key
-                default = None if any(k in config for k in _spellings(key)) else default["absent"]
+                default = None if any(k in config for k in spellings(key)) else default["absent"]
             found = fill(default, values) if found is None else found
-            found = number(found, _spellings(key)[0], source)
+            found = number(found, spellings(key)[0], source)
             if isinstance(found, int | float) and found <= 0 and rest[0] == "@rsqrt":
-                raise _impossible(source, _spellings(key)[0], "a number above 0", found)
+                raise impossible(source, spellings(key)[0], "a number above 0", found)
             values[name] = NUMBERS[rest[0]].read(found)
         else:
             if found is None and not rest:
-                raise ConfigError(f"{source}: {_spellings(key)[0]} is missing", expected="a value", received="nothing")
-            values[name] = rest[0] if found is None else _checked(found, _spellings(key)[0], source, rest[0] if rest else _MISSING)
+                raise ConfigError(f"{source}: {spellings(key)[0]} is missing", expected="a value", received="nothing")
+            values[name] = rest[0] if found is None else checked(found, spellings(key)[0], source, rest[0] if rest else MISSING)
     return values
-
-
-def _is_choice(row: Any) -> bool:
-    return len(row) > 2 and isinstance(row[2], dict) and not str(row[0]).startswith("@")
-
-
-def _spellings(key: str | list[str]) -> list[str]:
-    return [key] if isinstance(key, str) else key
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
-
-
-def _choose(choices: dict[Any, Any], found: Any, default: Any, key: str, source: str) -> Any:
-    if found is None:
-        if None in choices:
-            return choices[None]
-        if default is _MISSING:
-            raise ConfigError(f"{source}: {key} is missing", expected=_listed(choices), received="nothing")
-        found = default
-    for theirs, ours in choices.items():
-        if _same(theirs, found):
-            return ours
-    raise _refused(source, key, list(choices), found)
-
-
-def _refused(source: str, key: str, allowed: list[Any], found: Any) -> ConfigError:
-    near = nearest(found, [a for a in allowed if isinstance(a, str)]) if isinstance(found, str) else []
-    change = f"did it mean {near[0]}?" if near else "a model with this setting cannot be loaded"
-    return ConfigError(f"{source}: {key} is not one polyhead reads", expected=_listed(allowed), received=_shown(found), change=change)
-
-
-def _listed(choices: Any) -> str:
-    return " | ".join(_shown(choice) for choice in choices)
-
-
-def _shown(value: Any) -> str:
-    text = {True: "true", False: "false", None: "null"}.get(value, repr(value)) if isinstance(value, bool | None) else repr(value)
-    return text if len(text) <= 100 else text[:97] + "…"
-
-
-def _checked(found: Any, key: str, source: str, default: Any) -> Any:
-    """A plain value of its default's type and a sane size. What has no default, or one made of other values, is a size:
-    sizes become allocations."""
-    if isinstance(default, bool | dict) or isinstance(default, str | list) and not _is_made(default):
-        if type(found) is not type(default):
-            raise _impossible(source, key, _TYPES[type(default)], found)
-        if isinstance(found, str | list) and len(found) > 10_000:
-            raise _impossible(source, key, "at most 10,000 entries", len(found))
-        return found
-    if (default is _MISSING or _is_made(default)) and not (type(found) is int and 0 < found < _LARGEST):
-        raise _impossible(source, key, "a whole number from 1 to 2**31 - 1", found)
-    return number(found, key, source)
-
-
-_TYPES = {bool: "true or false", str: "a text", list: "a list", dict: "a mapping"}
-
-
-def _is_made(default: Any) -> bool:
-    """Whether a default is made of other values: "$name", or a computation."""
-    return _computed(default) or isinstance(default, str) and default.startswith("$")
-
-
-def number(found: Any, key: str, source: str) -> Any:
-    """A finite number of a sane size, or null; ConfigError names the key."""
-    fine = found is None or isinstance(found, int | float) and not isinstance(found, bool)
-    if not fine or found is not None and not abs(found) < _LARGEST:  # false for NaN
-        raise _impossible(source, key, "a finite number below 2**31", found)
-    return found
-
-
-def _impossible(source: str, key: str, expected: str, found: Any) -> ConfigError:
-    return ConfigError(f"{source}: {key} is not possible", expected=expected, received=_shown(found), change=f"correct {key}")
 
 
 def _validated(template: Config, values: Values, recipe: Config, source: str) -> ModelSpec:
@@ -292,7 +227,7 @@ def _validated(template: Config, values: Values, recipe: Config, source: str) ->
     try:
         return ModelSpec.model_validate_json(json.dumps(fill(template, values)), strict=True)
     except (ArithmeticError, TypeError, KeyError) as error:  # computed values of texts, zeros and nulls
-        keys = {name: _spellings(key)[0] for key, name, *_ in recipe["hf"]["config"]}
+        keys = {name: spellings(key)[0] for key, name, *_ in recipe["hf"]["config"]}
         wrong = [keys.get(n, n) for n in keys if n in values and not isinstance(values[n], int | float | dict | list | str)] or list(keys.values())
         raise ConfigError(f"{source} does not describe a model: {', '.join(wrong[:4])}", expected="numbers above 0", received=str(error)) from None
     except ValidationError as error:
@@ -300,7 +235,7 @@ def _validated(template: Config, values: Values, recipe: Config, source: str) ->
         key = _blame(template, first["loc"], values, recipe)
         message = first["msg"].removeprefix("Value error, ")
         place = f"{source}: {key} is not possible" if key else f"{source} does not describe a model"
-        raise ConfigError(place, expected=message, received=_shown(first["input"]) if key else None, change=f"correct {key or 'it'}") from None
+        raise ConfigError(place, expected=message, received=shown(first["input"]) if key else None, change=f"correct {key or 'it'}") from None
 
 
 def _blame(template: Any, loc: tuple[Any, ...], values: Values, recipe: Config) -> str | None:
@@ -350,7 +285,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     architecture = _class_of(spec, hf, name)
     bound = _bind(spec, recipe)
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
-    for key, value, *rest in sorted(hf["config"], key=lambda row: not _is_choice(row)):  # choices bind more values
+    for key, value, *rest in sorted(hf["config"], key=lambda row: not is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
     before = spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
     config = {**before, **config, **_own_labels(source or {}, config), "model_type": hf["types"][0], "architectures": [architecture]}
@@ -415,7 +350,7 @@ def _written(key: Any, name: str, rest: list[Any], bound: Values, defaults: Valu
     """The config entries of one row for bound values; none where the value is not in this spec."""
     if isinstance(key, str) and key.startswith("@"):
         return OPS[key].write(bound, defaults, name, rest[0] if rest else {})
-    key = _spellings(key)[0]
+    key = spellings(key)[0]
     if key.startswith("<"):
         return {}
     if name == "=":
@@ -440,7 +375,7 @@ def _agrees(ours: Any, value: Any, values: Values) -> bool:
     node = ours
     while isinstance(node, str) and node.startswith("$"):
         node = values.get(node[1:])
-    return not _computed(node) or _close(fill(node, values), value)
+    return not computed(node) or close(fill(node, values), value)
 
 
 def _size(node: Any) -> int:
@@ -468,138 +403,9 @@ def _bind(spec: ModelSpec, recipe: Config) -> Values:
     for (_, first, second), product in bound.pop("@times", []):  # the second factor is known by now
         factor = fill(second, recipe["values"] | bound)
         if not isinstance(factor, int | float) or not factor:  # nothing of this spec says it
-            raise ConfigError("another shape than the family's", expected=f"a multiple of its {_shown(second)}", received=_shown(product))
+            raise ConfigError("another shape than the family's", expected=f"a multiple of its {shown(second)}", received=shown(product))
         unify(first, product // factor, bound, recipe["values"], rows)
     return bound
-
-
-def unify(template: Any, actual: Any, bound: Values, defaults: Values, rows: set[str]) -> int:
-    """Bind the template's references to what stands in their place; returns how many literals disagree."""
-    if isinstance(template, str) and template.startswith("$"):
-        name = template[1:]
-        if name in bound:
-            return int(not _close(bound[name], actual))
-        if name not in rows and isinstance(defaults.get(name), dict | list | str):
-            inner = defaults[name]
-            if not isinstance(inner, str) or inner.startswith("$"):
-                return unify(inner, actual, bound, defaults, rows)
-        bound[name] = actual
-        return 0
-    if _computed(template):  # checked by reading the result again
-        if template[0] == "@times":
-            bound.setdefault("@times", []).append((template, actual))
-        if template[0] == "@swiglu" and isinstance(actual, int):  # 3/2 of it is at most 10 more than the product
-            return unify(template[1], actual * 3 // 2, bound, defaults, rows)
-        return unify(template[3], actual, bound, defaults, rows) if template[0] == "@differ" else 0
-    if isinstance(template, dict):
-        if not isinstance(actual, dict):
-            return 1
-        if "blocks" in template and "layers" in actual:
-            return _unify_stack(template, actual, bound, defaults, rows)
-        return sum(unify(part, actual.get(key), bound, defaults, rows) for key, part in template.items())
-    if isinstance(template, list) and isinstance(actual, list | tuple) and len(template) == len(actual):
-        return sum(unify(a, b, bound, defaults, rows) for a, b in zip(template, actual, strict=True))
-    return int(not _close(template, actual))
-
-
-def _unify_stack(template: Config, actual: Config, bound: Values, defaults: Values, rows: set[str]) -> int:
-    """Each layer's block takes the template kind that fits it best; `layout` is bound to their names."""
-    wrong = sum(
-        unify(part, actual.get(key), bound, defaults, rows)
-        for key, part in template.items() if key not in ("blocks", "layout")
-    )  # fmt: skip
-    blocks = template["blocks"]
-    while isinstance(blocks, str):
-        blocks = defaults[blocks[1:]]
-    numbered = {kind: part for kind, part in blocks.items() if "{n}" in kind}
-    trials = []
-    for kinds in ({k: p for k, p in blocks.items() if k not in numbered}, numbered):
-        if kinds:
-            trial = dict(bound)
-            trials.append((*_unify_layers(kinds, actual["blocks"], trial, defaults, rows), trial))
-    misses, names, trial = min(trials, key=lambda t: t[0])
-    bound.update(trial)
-    layout = template.get("layout")
-    if isinstance(layout, str):
-        bound.setdefault(layout[1:], names)
-    return wrong + misses
-
-
-def _unify_layers(kinds: Config, layers: list[Any], bound: Values, defaults: Values, rows: set[str]) -> tuple[int, list[str]]:
-    """(literals that disagree, the kind of each layer)"""
-    wrong, names = 0, []
-    for i, layer in enumerate(layers):
-        trials: list[tuple[int, int, str, Values]] = []
-        for kind, part in kinds.items():
-            trial = dict(bound)
-            trials.append((unify(part, layer, trial, defaults, rows), len(trials), kind, trial))
-        misses, _, kind, trial = min(trials, key=lambda t: t[:2])
-        bound |= {k: v for k, v in trial.items() if k != "n"}
-        names.append(kind.replace("{n}", str(trial.get("n", i + 1))))
-        wrong += misses
-    return wrong, names
-
-
-def _computed(node: Any) -> bool:
-    return isinstance(node, list) and bool(node) and isinstance(node[0], str) and node[0].startswith("@")
-
-
-def _close(a: Any, b: Any) -> bool:
-    if isinstance(a, float) or isinstance(b, float):
-        number = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b))
-        return number and math.isclose(a, b, rel_tol=1e-9)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_close, a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_close(a[k], b[k]) for k in a)
-    return _same(a, b)
-
-
-def resolved(spec: ModelSpec) -> Config:
-    """A spec as plain data with every size worked out and every layer written out, for comparison with another's."""
-    data = spec.model_dump(mode="json")
-    for name, stack in spec.stacks.items():
-        out, own = data[name], data[name]["blocks"]
-        for kind, block in stack.blocks.items():
-            _resolve(own[kind], block, stack.width)
-        out["blocks"] = [own[stack.kind(i)] for i in range(stack.layers)]
-        out["embedding"]["width"] = stack.embedding.table_width(stack.width)
-        del out["layout"]
-    return data
-
-
-def _resolve(data: Config, block: Any, width: int) -> None:
-    if data["ffn"].get("inner", 0) is None:
-        data["ffn"] |= {"inner": block.ffn.hidden(width), "ratio": None}
-    for name in ("attention", "cross"):
-        attention = getattr(block, name)
-        if attention is None:
-            continue
-        heads, position = data[name]["heads"], data[name]["position"]
-        scaling = position.get("scaling") or {}
-        if scaling.get("kind") == "yarn" and scaling["attention"] is None:
-            scaling["attention"] = mscale(scaling["factor"], 1.0)
-        if heads.get("kind", "grouped") == "grouped":
-            dim = attention.heads.dim(width)
-            heads |= {"kv_heads": attention.heads.kv, "head_dim": dim}
-            heads["scale"] = dim**-0.5 if heads["scale"] is None else heads["scale"]
-            if position.get("kind") == "rotary" and position["dim"] is None:
-                position["dim"] = dim
-        elif position.get("kind") == "rotary" and position["dim"] is None:
-            position["dim"] = heads["rope"]
-
-
-def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(path, in a, in b) of every leaf in which two resolved specs differ, training's own fields left out."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        for key in [*a, *(k for k in b if k not in a)]:
-            if key not in FREE:
-                yield from differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            yield from differences(x, y, f"{path}.{i}")
-    elif not _close(a, b):
-        yield path, a, b
 
 
 def _compare(theirs: Config, ours: Config, name: str) -> None:
@@ -608,79 +414,6 @@ def _compare(theirs: Config, ours: Config, name: str) -> None:
         path, expected, received = first
         raise ConfigError(
             f"the {name} format cannot express {path}",
-            expected=_shown(expected), received=_shown(received),
-            change=f"set {path} to {_shown(expected)}, or save in polyhead's own format (--to native)",
+            expected=shown(expected), received=shown(received),
+            change=f"set {path} to {shown(expected)}, or save in polyhead's own format (--to native)",
         )  # fmt: skip
-
-
-# ---------------------------------------------------------------- ops
-
-
-class Number(NamedTuple):
-    """theirs → ours and back, of one number."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Any], Any]
-
-
-class Several(NamedTuple):
-    """read(config, values so far, arguments, source) → our value; write(bound, defaults, value's name, arguments) → entries."""
-
-    read: Callable[[Config, Values, Config, str], Any]
-    write: Callable[[Values, Values, str, Config], Config]
-
-
-def _whole(x: float) -> float:
-    """A float that is a whole number but for rounding, as that number."""
-    return round(x) if math.isclose(x, round(x), rel_tol=1e-9) else x
-
-
-def _window_back(pattern: Any) -> int | None:
-    return pattern["back"] + 1 if isinstance(pattern, dict) and pattern["kind"] == "window" else None
-
-
-NUMBERS: dict[str, Number] = {
-    "@null": Number(lambda n: n, lambda n: n),  # null is a value, not an absent key
-    "@less_one": Number(lambda n: None if n is None else n - 1, lambda n: None if n is None else n + 1),
-    "@less_two": Number(lambda n: None if n is None else n - 2, lambda n: None if n is None else n + 2),
-    "@half": Number(lambda n: None if n is None else n // 2, lambda n: None if n is None else 2 * n),
-    "@unless_2": Number(lambda n: None if n == 2 else n, lambda n: 2 if n is None else n),
-    "@rsqrt": Number(lambda n: None if n is None else n**-0.5, lambda x: None if x is None else _whole(x**-2)),
-    # a causal window that counts the token itself; null = no window
-    "@window": Number(lambda n: {"kind": "causal"} if n is None else {"kind": "window", "back": n - 1}, _window_back),
-}
-
-
-def _read_labels(config: Config, values: Values, args: Config, source: str) -> int:
-    labels = config.get("id2label")
-    found = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
-    return number(found, "num_labels", source)
-
-
-def _write_labels(bound: Values, defaults: Values, name: str, args: Config) -> Config:
-    if name not in bound:
-        return {}
-    names = {str(i): f"LABEL_{i}" for i in range(bound[name])}
-    return {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
-
-
-def _read_buckets(config: Config, values: Values, args: Config, source: str) -> int | None:
-    """DeBERTa's two numbers: buckets that grow up to a distance, or without them a row for each distance up to it."""
-    buckets, far = (number(config.get(key), key, source) for key in ("position_buckets", "max_relative_positions"))
-    far = values["context"] if far is None or far < 1 else far
-    bucketed = buckets is not None and buckets > 0
-    return {"span": buckets if bucketed else far, "distance": far if bucketed else None}[args["give"]]
-
-
-def _write_buckets(bound: Values, defaults: Values, name: str, args: Config) -> Config:
-    span, distance = bound.get("span"), bound.get("distance")
-    return {"position_buckets": -1, "max_relative_positions": span} if distance is None else {"position_buckets": span, "max_relative_positions": distance}
-
-
-OPS: dict[str, Several] = {
-    "@buckets": Several(_read_buckets, _write_buckets),
-    "@labels": Several(_read_labels, _write_labels),
-    "@rope": Several(rope_read, rope_write),
-    "@mscale": Several(mscale_read, mscale_write),
-    **{name: Several(*pair) for name, pair in LAYOUTS.items()},
-}

@@ -7,9 +7,9 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError
-from .exchange import NUMBERS, OPS
 from .presets import _FAMILIES, FAMILIES, known_anew, preset, recipes
 from .problems import nearest
+from .rows import NUMBERS, OPS
 
 SECTIONS = ("values", "spec", "tokenizer", "training")  # of a recipe, its base's counted
 HF = ("types", "classes", "heads", "config", "weights")  # of its section hf

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from ..errors import ConfigError
 from ..nn import PairSpec
 from . import exchange
-from .exchange import Config
 from .presets import PAIRED, PAIRS, preset, recipes
 from .problems import nearest
+from .rows import Config, number
 
 TOWERS = ("image", "text")
 
@@ -68,7 +68,7 @@ def read_pair(config: Config, source: str = "config.json") -> PairReading:
         )  # fmt: skip
     towers = {tower: _read_tower(config, data, tower, source) for tower in TOWERS}
     key, default = data["scale"]
-    scale = exchange.number(config.get(key, default), key, source)
+    scale = number(config.get(key, default), key, source)
     try:
         spec = PairSpec(family=name, image=towers["image"].spec, text=towers["text"].spec, scale=scale)
     except ValidationError as error:

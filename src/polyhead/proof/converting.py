@@ -12,7 +12,7 @@ import torch
 from ..checkpoint import resolve
 from ..checkpoint.folder_out import MAX_SHARD, check_target
 from ..errors import ConfigError, ProofError, UserError
-from ..families.exchange import differences, resolved
+from ..families.laying import differences, resolved
 from ..generate import Model
 from ..generate.folder import CONFIG, SPEC, weights, write_folder, write_huggingface
 from ..generate.model import open_folder
