@@ -68,7 +68,7 @@ def nearest_families(config: Config, names: Iterable[str] = (), count: int = 3) 
         near = _near(name, recipe["hf"], asked, stems)
         best = found.get(near.model_type)
         found[near.model_type] = near if best is None or near.score > best.score else best
-    kind = str(config.get("model_type"))[:100].lower()  # likeness takes the square of its length
+    kind = str(config.get("model_type")).lower()
     ranked = sorted(found.values(), key=lambda near: (-round(near.score, 2), -_alike(kind, near.model_type), near.unsaid))
     return [near for near in ranked[:count] if near.score > 1 / 3]
 
