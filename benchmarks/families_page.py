@@ -242,7 +242,7 @@ def classes_list(all_families: list[Family]) -> str:
 def sizes() -> dict[str, int]:
     """Lines of each family's file."""
     folder = Path(families.__file__).parent
-    return {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in FAMILIES}
+    return {name: len((folder / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in FAMILIES if (folder / f"{name}.py").exists()}
 
 
 def sizes_text() -> str:
