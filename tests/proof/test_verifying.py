@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import polyhead as ph
 from polyhead.errors import CheckpointError, ConfigError, ProofError, UserError
+from polyhead.nn import HeadSpec
 from polyhead.proof import reference, verifying
 from polyhead.proof.measures import Answer, Limits, compare
 from polyhead.train import build_config, parse_overrides, train_run
@@ -126,6 +127,26 @@ def test_without_transformers_it_says_what_to_do(made: Made, monkeypatch: pytest
     assert done.code == 2 and not done.out and "Traceback" not in done.err
     assert "transformers is not installed" in done.err and "--against" in done.err
     assert polyhead("verify", folder, "--against", folder).code == 0
+
+
+def test_a_head_that_transformers_does_not_have_is_said_and_the_rest_compared(made: Made, tmp_path: Path) -> None:
+    model = ph.load(made("bert_base"))
+    head = HeadSpec(task="embed", pool="mean", normalise=True)
+    net = model.spec.model_copy(update={"heads": {"embed": head, **model.spec.heads}}).build(seed=0).eval()
+    net.load_state_dict(model.net.state_dict(), strict=False)
+    ph.Model(net, None, "masked").save(tmp_path / "sentences", to="hf")
+    report = ph.verify(tmp_path / "sentences")
+    assert report.equal and [part.part for part in report.parts] == ["head pooler", "encoder states"]
+    assert "no head embed" in report.notes[0]
+
+
+def test_a_name_of_the_hub_is_looked_up_and_an_existing_path_is_not(made: Made, monkeypatch: pytest.MonkeyPatch, polyhead: Any) -> None:
+    import huggingface_hub
+
+    asked: list[str] = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **options: asked.append(repo) or str(made("llama_2")))
+    assert polyhead("verify", "owner/name", "--against", made("llama_2")).code == 0 and asked == ["owner/name"]
+    assert polyhead("verify", made("llama_2"), "--against", made("llama_2")).code == 0 and len(asked) == 1
 
 
 def test_what_cannot_be_compared_is_said(made: Made, tmp_path: Path) -> None:
