@@ -28,6 +28,8 @@ MEANT: list[tuple[str, dict[str, Any], str, Any]] = [
     ("phi3_long", {"sliding_window": GONE}, f"{PATTERN}.kind", "causal"),
     ("mixtral_lm", {"rope_parameters": GONE}, f"{ROPE}.theta", 1e6),
     ("gpt_oss_lm", {"rope_parameters": GONE}, f"{ROPE}.theta", 150000.0),
+    ("gpt_oss_lm", {"rope_parameters": GONE}, f"{ROPE}.scaling.factor", 32.0),
+    ("gpt_oss_lm", {"rope_parameters": {"rope_type": "default", "rope_theta": 9.0}}, f"{ROPE}.scaling", None),
     ("llama_2", {"rope_parameters": GONE}, f"{ROPE}.theta", 10000.0),
     ("llama_2", {"num_key_value_heads": None}, "decoder.blocks.*.attention.heads.kv_heads", 4),
     ("llama_2", {"head_dim": None}, "decoder.blocks.*.attention.heads.head_dim", 8),
@@ -129,6 +131,7 @@ def test_old_falcons_spell_their_sizes_otherwise() -> None:
 
 
 REFUSED = [
+    *((case, {"partial_rotary_factor": 0.5}, "partial_rotary_factor") for case in ("llama_2", "mistral_lm", "gemma2_lm", "gpt_oss_lm", "deepseek_v3")),
     ("bloom_lm", {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm"),
     ("bert_mlm", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
     ("deberta_mlm", {"conv_kernel_size": 3}, "conv_kernel_size"),

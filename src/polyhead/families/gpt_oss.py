@@ -25,7 +25,8 @@ RECIPES = {
                 ["vocab_size", "vocab", 201088], ["max_position_embeddings", "context", 131072], ["rms_norm_eps", "eps", 1e-5], ["head_dim", "head_dim", 64],
                 ["num_key_value_heads", "kv_heads", 8], ["attention_bias", "bias", {False: "", True: "qkvo"}, True], ["mlp_bias"],
                 ["hidden_act", "=", ["silu"]], ["swiglu_limit", "=", [7.0]], ["swiglu_alpha", "=", [1.702]], ["num_local_experts", "experts", 128],
-                [["num_experts_per_tok", "experts_per_token"], "top_k", 4], ["sliding_window", "window", "@less_one", 128], ["@rope", "position", {"theta": 150000.0}],
+                [["num_experts_per_tok", "experts_per_token"], "top_k", 4], ["sliding_window", "window", "@less_one", 128],
+                ["@rope", "position", {"theta": 150000.0, "scaling": {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False}}],
                 ["@layers", "layout", {"types": {"full_attention": "full", "sliding_attention": "sliding"}, "cycle": ["sliding", "full"]}],
             ],
             "weights": [

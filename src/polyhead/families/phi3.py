@@ -14,6 +14,7 @@ RECIPES = {
             "config": [
                 ["vocab_size", "vocab", 32064], ["max_position_embeddings", "context", 4096], ["rms_norm_eps", "eps", 1e-5],
                 ["head_dim", "=", [None]], ["attention_bias", "=", [False]], ["mlp_bias"], ["sliding_window", "pattern", "@window", None],
+                ["@rope", "position", {"fraction": 1.0}],
             ],
             "weights": [
                 ["~layers.{i}.self_attn.qkv_proj.*", ["decoder.layers.{i}.attention.heads.q.*", "decoder.layers.{i}.attention.heads.k.*", "decoder.layers.{i}.attention.heads.v.*"], "split"],

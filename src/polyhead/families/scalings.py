@@ -2,7 +2,8 @@
 
 Arguments of an "@rope" row: theta and fraction, the family's defaults; keys, its own names for theta; fraction_keys;
 layers, the layer type whose entry to take where `rope_parameters` is per type; interleaved, and interleaved_key, its switch; scaled, false for a kind
-that never has a scaling; rotated, the value that holds the rotated head's width.
+that never has a scaling; scaling, what null means instead of none; rotated, the value that holds the rotated head's width.
+Without a fraction of its own a family rotates whole heads, and another fraction is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def rope_read(config: Config, values: Config, args: Config, source: str) -> Conf
     for key, part in (("rope_parameters", new), ("rope_scaling", old)):
         if not isinstance(part, dict | None):
             raise ConfigError(f"{source}: {key} is not a mapping", expected="names with numbers", received=repr(part)[:100])
-    found = new or old or {}
+    found = new or old or args.get("scaling", {})
     keys = args.get("keys", ["rope_theta", "rotary_emb_base"])
     theta = _first(found.get("rope_theta"), *(config.get(k) for k in keys), args.get("theta", 10000.0))
     names = args.get("fraction_keys", ["partial_rotary_factor", "rotary_pct"])
@@ -32,6 +33,8 @@ def rope_read(config: Config, values: Config, args: Config, source: str) -> Conf
     for key, number in ((keys[0], theta), (names[0], fraction)):
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 1e12:
             raise ConfigError(f"{source}: {key} is not possible", expected="a number above 0 and below 1e12", received=repr(number)[:100])
+    if fraction != 1.0 and "fraction" not in args:
+        raise ConfigError(f"{source}: {names[0]} is of a form no published model has", expected="1.0: whole heads are rotated", received=repr(fraction), change="take the key away if it means nothing")
     head = _head_width(values, args)
     dim = int(head * fraction) if head is not None else None
     flag, usual = args.get("interleaved_key"), args.get("interleaved", False)
@@ -119,13 +122,18 @@ def _yarn(found: Config, config: Config) -> Config:
     return {"kind": "yarn", "factor": factor, "original": original, **bounds, "truncate": truncate, "attention": _real(attention)}
 
 
+def _longrope_attention(factor: float, original: int) -> float:
+    """√(1 + ln f / ln n) (LongRoPE, Ding et al. 2024, arXiv 2402.13753, as Phi-3 has it)."""
+    return math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+
+
 def _longrope(found: Config, config: Config) -> Config:
     original = _original(found, config)
     factor = _real(_first(found.get("factor") if "original_max_position_embeddings" not in config else None,
                           config["max_position_embeddings"] / original))  # fmt: skip
     attention = found.get("attention_factor")
     if attention is None:
-        attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+        attention = _longrope_attention(factor, original)
     lists = {"short": [_real(x) for x in found["short_factor"]], "long": [_real(x) for x in found["long_factor"]]}
     return {"kind": "longrope", "original": original, **lists, "attention": _real(attention)}
 
@@ -146,15 +154,18 @@ def rope_write(bound: Config, defaults: Config, name: str, args: Config) -> Conf
     if not args.get("scaled", True):
         return out
     scaling = position.get("scaling")
-    out["rope_scaling"] = None if scaling is None else _write_scaling(scaling, out)
+    unscaled = {"rope_type": "default"} if "scaling" in args else None
+    out["rope_scaling"] = unscaled if scaling is None else _write_scaling(scaling, out, {**defaults, **bound}.get("context"))
     return out
 
 
-def _write_scaling(s: Config, out: Config) -> Config:
+def _write_scaling(s: Config, out: Config, context: int | None = None) -> Config:
     kind = s["kind"]
     if kind == "longrope":
         out["original_max_position_embeddings"] = s["original"]
-        return {"type": "longrope", "short_factor": list(s["short"]), "long_factor": list(s["long"])}
+        usual = context is not None and math.isclose(s["attention"], _longrope_attention(context / s["original"], s["original"]), rel_tol=1e-12)
+        told = {} if usual else {"attention_factor": s["attention"]}
+        return {"type": "longrope", "short_factor": list(s["short"]), "long_factor": list(s["long"])} | told
     theirs: Config = {"rope_type": kind, "factor": s["factor"]}
     if kind in ("llama3", "yarn"):
         theirs["original_max_position_embeddings"] = s["original"]
