@@ -11,6 +11,7 @@ Ops, theirs → ours, each with its inverse:
     groups    per key/value head [q…; k; v] rows        evenodd   axis 1: even entries, then odd ones
     row0      a leading axis of 1                       also      a copy of ours under a second name; may be absent, not written
     zeros     may be absent, then zeros                 scalar    shape () for our (1,)
+    untied    as also, but written too where our head's matrix is its own (what transformers shares only beside a tied one)
 
 Of two rows for one of ours the later is written; either is read. `drop` are patterns (with *) of tensors without meaning here. What is left over on either side is an error that names it.
 """
@@ -152,7 +153,7 @@ def check_names(steps: Sequence[Step], ours: Mapping[str, Any], there: set[str],
                 filled[name] = step
     missing = [name for name in ours if name not in filled]
     if missing or left:
-        wanted = [t for step in steps for t in step.theirs if set(step.ours) & set(missing) and t not in there and "also" not in step.ops]
+        wanted = [t for step in steps for t in step.theirs if set(step.ours) & set(missing) and t not in there and not {"also", "untied"} & set(step.ops)]
         parts = [f"missing {', '.join(_few(wanted or missing))}"] if missing else []
         parts += [f"left over {', '.join(_few(left))}"] if left else []
         raise CheckpointError(
@@ -238,12 +239,12 @@ def disassemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSp
     written: set[str] = set()
     out: dict[str, Tensor | Later] = {}
     for step in reversed(steps):  # a family's own rows come after its base's
-        if "also" in step.ops or set(step.ours) <= written:
+        if "also" in step.ops or "untied" in step.ops and not _untied(step, spec) or set(step.ours) <= written:
             continue
-        written |= set(step.ours)
+        written |= set(step.ours) if "untied" not in step.ops else set()
         parts = [ours[name] for name in step.ours]
         for i, name in enumerate(step.theirs):
-            out[name] = later(partial(_made, step, spec, i), *parts) if set(step.ops) - {"zeros"} else parts[0]
+            out[name] = later(partial(_made, step, spec, i), *parts) if set(step.ops) - {"zeros", "untied"} else parts[0]
     left = sorted(set(ours) - written)
     if left:
         raise CheckpointError(
@@ -252,6 +253,11 @@ def disassemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSp
             change="save in polyhead's own format (--to native)",
         )  # fmt: skip
     return out
+
+
+def _untied(step: Step, spec: ModelSpec) -> bool:
+    """Whether the head a step is about has an output matrix of its own."""
+    return not spec.heads[step.ours[0].split(".")[1]].tied
 
 
 def _made(step: Step, spec: ModelSpec, i: int, *ours: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ RECIPES = {
                 ["~encoder.albert_layer_groups.{g}.albert_layers.{j}.{ffn|ffn_output}.*", "encoder.layers.{i}.ffn.{up|down}.*"],
                 ["~encoder.albert_layer_groups.{g}.albert_layers.{j}.full_layer_layer_norm.*", "encoder.layers.{i}.join_ffn.after.*"],
                 ["~pooler.*", "heads.{pooler|classify|pair|choice}.dense.*"], ["predictions.dense.*", "heads.mlm.dense.*"], ["predictions.LayerNorm.*", "heads.mlm.norm.*"],
-                ["predictions.bias", "heads.mlm.bias"], ["predictions.decoder.bias", "heads.mlm.bias", "also"], ["predictions.decoder.weight", "heads.mlm.weight"],
+                ["predictions.bias", "heads.mlm.bias"], ["predictions.decoder.bias", "heads.mlm.bias", "untied"], ["predictions.decoder.weight", "heads.mlm.weight"],
                 ["sop_classifier.classifier.*", "heads.pair.*"],
             ],
         },

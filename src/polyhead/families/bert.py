@@ -69,7 +69,7 @@ RECIPES = {
                 ["~encoder.layer.{i}.output.LayerNorm.*", "encoder.layers.{i}.join_ffn.after.*"],
                 ["~pooler.dense.*", "heads.{pooler|classify|choice|pair}.dense.*"],
                 ["cls.predictions.transform.dense.*", "heads.mlm.dense.*"], ["cls.predictions.transform.LayerNorm.*", "heads.mlm.norm.*"],
-                ["cls.predictions.bias", "heads.mlm.bias"], ["cls.predictions.decoder.bias", "heads.mlm.bias", "also"],
+                ["cls.predictions.bias", "heads.mlm.bias"], ["cls.predictions.decoder.bias", "heads.mlm.bias", "untied"],
                 ["cls.predictions.decoder.weight", "heads.mlm.weight"], ["cls.seq_relationship.*", "heads.pair.*"],
                 ["classifier.*", "heads.{classify|choice|tag}.*"], ["qa_outputs.*", "heads.span.*"],
             ],

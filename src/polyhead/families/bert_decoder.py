@@ -34,7 +34,7 @@ RECIPES = {
                 ["~encoder.layer.{i}.intermediate.dense.*", "decoder.layers.{i}.ffn.up.*"], ["~encoder.layer.{i}.output.dense.*", "decoder.layers.{i}.ffn.down.*"],
                 ["~encoder.layer.{i}.output.LayerNorm.*", "decoder.layers.{i}.join_ffn.after.*"], ["~pooler.dense.*", "heads.pooler.dense.*"],
                 ["cls.predictions.transform.dense.*", "heads.lm.dense.*"], ["cls.predictions.transform.LayerNorm.*", "heads.lm.norm.*"],
-                ["cls.predictions.bias", "heads.lm.bias"], ["cls.predictions.decoder.bias", "heads.lm.bias", "also"], ["cls.predictions.decoder.weight", "heads.lm.weight"],
+                ["cls.predictions.bias", "heads.lm.bias"], ["cls.predictions.decoder.bias", "heads.lm.bias", "untied"], ["cls.predictions.decoder.weight", "heads.lm.weight"],
             ],
         },
     },
@@ -46,7 +46,7 @@ RECIPES = {
             "config": [["max_position_embeddings", "context", "@less_two", 512], ["pad_token_id", "=", [1]], ["vocab_size", "vocab", 50265]],
             "weights": [
                 ["lm_head.dense.*", "heads.lm.dense.*"], ["lm_head.layer_norm.*", "heads.lm.norm.*"], ["lm_head.bias", "heads.lm.bias"],
-                ["lm_head.decoder.bias", "heads.lm.bias", "also"], ["lm_head.decoder.weight", "heads.lm.weight"],
+                ["lm_head.decoder.bias", "heads.lm.bias", "untied"], ["lm_head.decoder.weight", "heads.lm.weight"],
             ],
         },
     },

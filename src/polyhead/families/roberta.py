@@ -19,7 +19,7 @@ RECIPES = {
             ],
             "weights": [
                 ["~pooler.dense.*", "heads.{pooler|choice}.dense.*"], ["lm_head.dense.*", "heads.mlm.dense.*"], ["lm_head.layer_norm.*", "heads.mlm.norm.*"],
-                ["lm_head.bias", "heads.mlm.bias"], ["lm_head.decoder.bias", "heads.mlm.bias", "also"], ["lm_head.decoder.weight", "heads.mlm.weight"],
+                ["lm_head.bias", "heads.mlm.bias"], ["lm_head.decoder.bias", "heads.mlm.bias", "untied"], ["lm_head.decoder.weight", "heads.mlm.weight"],
                 ["classifier.dense.*", "heads.classify.dense.*"], ["classifier.out_proj.*", "heads.classify.*"], ["classifier.*", "heads.{choice|tag}.*"],
             ],
         },
