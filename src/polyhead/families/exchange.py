@@ -19,7 +19,7 @@ Config rows, read top to bottom:
 ("<key", value)                  replaces what was read, if there
 `key` may be a list of spellings, the first is written. Defaults and choices may hold "$references".
 
-Writing runs the rows backwards over the values that the spec's template binds, and then reads the result again: what does
+Writing runs the rows backwards over the values that the spec's template binds, keeps the source's word where it means the same, and then reads the result again: what does
 not come back equal cannot be expressed, and is refused by name.
 """
 
@@ -50,6 +50,7 @@ from .rows import (
     impossible,
     is_choice,
     number,
+    own_words,
     refused,
     same,
     shown,
@@ -288,7 +289,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     for key, value, *rest in sorted(hf["config"], key=lambda row: not is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
     before = spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
-    config = {**before, **config, **_own_labels(source or {}, config), "model_type": hf["types"][0], "architectures": [architecture]}
+    config = {**before, **config, **own_words(hf["config"], config, before), **_own_labels(source or {}, config), "model_type": hf["types"][0], "architectures": [architecture]}
     if "outside" in hf:
         return _proved(_composed(config, before, hf, source or {}), spec, name)
     if source is not None and source.get("model_type") in hf["types"]:

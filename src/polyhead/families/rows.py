@@ -43,6 +43,29 @@ def choose(choices: dict[Any, Any], found: Any, default: Any, key: str, source: 
     raise refused(source, key, list(choices), found)
 
 
+def own_words(rows: list[Any], config: Config, source: Config) -> Config:
+    """The source's words for what a config says, where every row of their key means the same by both."""
+    own: Config = {}
+    other: set[str] = set()
+    for key, _, *rest in (row for row in rows if len(row) > 1):
+        key = spellings(key)[0]
+        if source.get(key) is None or key not in config:
+            continue
+        theirs, ours = source[key], config[key]
+        own[key] = theirs
+        if not same(theirs, ours) and not _synonyms(rest[0] if rest else None, theirs, ours):
+            other.add(key)
+    return {key: theirs for key, theirs in own.items() if key not in other}
+
+
+def _synonyms(choices: Any, one: Any, other: Any) -> bool:
+    """Whether two words are choices of a row, and the same choice."""
+    if not isinstance(choices, dict):
+        return False
+    first, second = ([value for word, value in choices.items() if same(word, said)] for said in (one, other))
+    return bool(first) and first == second
+
+
 def refused(source: str, key: str, allowed: list[Any], found: Any) -> ConfigError:
     near = nearest(found, [a for a in allowed if isinstance(a, str)]) if isinstance(found, str) else []
     change = f"did it mean {near[0]}?" if near else "a model with this setting cannot be loaded"

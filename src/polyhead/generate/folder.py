@@ -74,7 +74,7 @@ def write_huggingface(
         config, tensors = pair_as_huggingface(net, kept.get("config"))
     else:
         config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
-        config |= {key: value for key, value in _token_ids(tokenizer, meta).items() if config.get(key) is None}
+        config |= {key: value for key, value in _token_ids(tokenizer, meta, net.spec).items() if config.get(key) is None}
     config |= {} if dtype is None else {"torch_dtype": str(dtype).removeprefix("torch.")}
     generation, preprocessor = kept.get("generation"), meta.get("preprocessor")
     extra = {META: {**{k: v for k, v in meta.items() if k not in ("huggingface", "preprocessor")}, "format": META_VERSION}}
@@ -92,11 +92,11 @@ def write_huggingface(
     write_hf(folder, config, tensors, extra_json=extra, also=also, dtype=dtype, max_shard_bytes=max_shard)
 
 
-def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any]) -> dict[str, int]:
-    """The ids a config.json names: of the tokenizer, else of meta."""
+def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any], spec: ModelSpec) -> dict[str, int]:
+    """The ids a config.json names: of the tokenizer, else of meta; what a decoder starts from only beside an encoder."""
     ids = {f"{role}_token_id": getattr(tokenizer, role, None) for role in ("bos", "eos", "pad")}
     ids["eos_token_id"] = ids["eos_token_id"] if ids["eos_token_id"] is not None else meta.get("eos")
-    ids["decoder_start_token_id"] = meta.get("start")
+    ids["decoder_start_token_id"] = meta.get("start") if spec.encoder is not None else None
     return {key: number for key, number in ids.items() if number is not None}
 
 
