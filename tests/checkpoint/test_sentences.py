@@ -142,6 +142,7 @@ HOSTILE = {
     "task": ("sentence_bert_config.json", {"transformer_task": "any-to-any"}, "transformer_task"),
     "prompts": ("config_sentence_transformers.json", {"prompts": [1]}, "prompts"),
     "prompt of numbers": ("config_sentence_transformers.json", {"prompts": {"a": 1}}, "prompts"),
+    "columns": ("config_sentence_transformers.json", {"truncate_dim": 0}, "truncate_dim"),
     "usual": ("config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": "a"}, "default_prompt_name"),
 }  # fmt: skip
 

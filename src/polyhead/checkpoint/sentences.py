@@ -39,7 +39,7 @@ _PATHS = {None: "torch.nn.modules.linear.Identity"} | {a: f"torch.nn.modules.act
 
 class Sentences(NamedTuple):
     """What a folder's modules say. dense: the files with linear.weight and linear.bias. facts: max_length in tokens, lower
-    (texts are lowercased first), prompts by name, prompt (the name of the usual one), similarity."""
+    (texts are lowercased first), prompts by name, prompt (the name of the usual one), similarity, columns (how many of a vector's are kept)."""
 
     head: HeadSpec
     facts: dict[str, Any]
@@ -171,8 +171,11 @@ def _read_facts(folder: Folder, inner: str) -> dict[str, Any]:
         raise bad(folder.path / PROMPTS, "prompts", "texts by name", shown(texts))
     if usual is not None and (not isinstance(usual, str) or usual not in texts):
         raise bad(folder.path / PROMPTS, "default_prompt_name", "the name of a prompt", shown(usual))
-    similarity = prompts.get("similarity_fn_name")
-    return {"max_length": length, "lower": bool(limits.get("do_lower_case")), "prompts": texts, "prompt": usual, "similarity": similarity}
+    columns = prompts.get("truncate_dim")
+    if columns is not None and (type(columns) is not int or columns < 1):
+        raise bad(folder.path / PROMPTS, "truncate_dim", "a whole number above 0", shown(columns))
+    facts = {"max_length": length, "lower": bool(limits.get("do_lower_case")), "prompts": texts, "prompt": usual}
+    return {**facts, "similarity": prompts.get("similarity_fn_name"), "columns": columns}
 
 
 # ---------------------------------------------------------------- out
@@ -205,9 +208,10 @@ def sentence_files(spec: ModelSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
         out["3_Dense/config.json"] = size | {"activation_function": _PATHS[None]}
     if head.normalise:  # also so that its folder is there
         out[f"{paths[-1]}/config.json"] = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
-    out[LIMITS] = {"max_seq_length": facts.get("max_length") or spec.context, "do_lower_case": bool(facts.get("lower"))}
+    out[LIMITS] = {"max_seq_length": facts.get("max_length"), "do_lower_case": bool(facts.get("lower"))}  # null: as the tokenizer says
     prompts = {"prompts": facts.get("prompts") or {}, "default_prompt_name": facts.get("prompt")}
     out[PROMPTS] = {"__version__": {"sentence_transformers": "3.0.0"}, **prompts, "similarity_fn_name": facts.get("similarity")}
+    out[PROMPTS] |= {} if facts.get("columns") is None else {"truncate_dim": facts["columns"]}
     return out
 
 

@@ -49,9 +49,8 @@ def embed(net: Transformer, tokenizer: Tokenizer | None, facts: Mapping[str, Any
             tokens = batch([rows[i] for i in order[start : start + size]], device)
             x, _ = net.hidden(tokens)
             parts.append(net.logits(x, head, At.of(tokens), tokens).cpu())
-    if not parts:
-        return torch.empty(0, _width(net.spec, head))
-    found = torch.cat(parts)[torch.tensor(order).argsort()]
+    found = torch.cat(parts)[torch.tensor(order).argsort()] if parts else torch.empty(0, _width(net.spec, head))
+    found = found[:, : facts.get("columns")]
     return found[0] if single else found
 
 
