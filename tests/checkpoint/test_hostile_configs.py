@@ -160,6 +160,21 @@ def test_h49_a_tie_that_the_weights_deny(folder: Path) -> None:
     assert error is not None and "lm_head" in str(error)
 
 
+Q = "model.layers.0.self_attn.q_proj.weight"
+WRONG = {
+    "whole numbers": {Q: torch.zeros(16, 16, dtype=torch.int8)}, "truth values": {Q: torch.zeros(16, 16, dtype=torch.bool)},
+    "rows": {Q: torch.zeros(15, 16)}, "turned": {"model.layers.1.mlp.up_proj.weight": torch.zeros(16, 24)}, "more": {"model.layers.2.evil": torch.zeros(1)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_h49_weights_that_are_not_of_the_config(folder: Path, kind: str) -> None:
+    name = next(iter(WRONG[kind]))
+    put(folder, LLAMA, llama_weights() | WRONG[kind])
+    error = attempt(folder)
+    assert error is not None and name in str(error) and str(folder) in str(error)
+
+
 @pytest.mark.parametrize("key", ["pad_token_id", "eos_token_id", "bos_token_id"])
 def test_h50_ids_outside_the_vocabulary(folder: Path, key: str) -> None:
     for value in (20, -1, 2**40, "2", [2, 99], [[2]], list(range(1000)), {"a": 2}, 2.5, True, [], [2, 3]):

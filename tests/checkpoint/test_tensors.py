@@ -196,6 +196,12 @@ def test_h2_seven_bytes(tmp_path: Path) -> None:
     refused(path, "header length", "7 bytes")
 
 
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    refused(path, "Git LFS", "git lfs pull")
+
+
 @pytest.mark.parametrize("length", [2**64 - 1, 2**63], ids=["h3", "h4"])
 def test_h3_h4_gigantic_header_length(tmp_path: Path, length: int) -> None:
     refused(build(tmp_path / "a", {}, length=length), "header length", f"{length:,}")

@@ -132,10 +132,12 @@ def assemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSpec,
     done = check_names(steps, ours, there, drop, source)
     for step in done:
         for name, tensor in _read(step, ours, spec, there, get, source):
-            if tensor.shape != ours[name].shape:
+            mine = ours[name]
+            if tensor.shape != mine.shape or tensor.is_floating_point() != mine.is_floating_point():
                 raise CheckpointError(
                     f"{source}: {step.theirs[0]} does not fit the configuration",
-                    expected=f"{tuple(ours[name].shape)} for {name}", received=str(tuple(tensor.shape)),
+                    expected=f"{'real' if mine.is_floating_point() else 'whole'} numbers {tuple(mine.shape)} for {name}",
+                    received=f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}",
                     change="the weights and config.json are not of one model",
                 )  # fmt: skip
             yield name, tensor

@@ -119,6 +119,8 @@ def check_header(path: Path, file: Any, max_header: int = MAX_HEADER) -> Header:
     start = file.read(9)
     if len(start) < 8:
         raise _bad(path, "header length", "8 bytes", f"a file of {size} bytes")
+    if start == b"version h":
+        raise _bad(path, "content", "the weights", "a pointer of Git LFS, which stands in their place", "fetch them: git lfs pull")
     length = int.from_bytes(start[:8], "little")
     if length > max_header:
         raise _bad(path, "header length", f"at most {max_header:,} bytes", f"{length:,}")

@@ -217,7 +217,7 @@ def _check_kind(folder: Path) -> None:
     elif not folder.is_dir():
         received = "a file"
     else:
-        received = f"a folder without {SPEC}"
+        received = f"a folder without {SPEC} or {CONFIG}"
     raise CheckpointError(
         f"{folder} is not a polyhead model",
         expected=f"a polyhead run or model folder ({SPEC} with {CHECKPOINTS}/ or {WEIGHTS}), a Hugging Face folder ({CONFIG}), or owner/name on the Hub",
