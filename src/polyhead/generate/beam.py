@@ -8,6 +8,7 @@ ends once no living prefix can overtake its best answer, which changes no result
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ class _Search:
         for survivors in reversed(self.trail):
             parent, token = survivors[parent]
             ids.append(token)
-        self.best = Hypothesis(ids[::-1], ranked, "eos" if ended else "length")
+        self.best = Hypothesis(ids[::-1], ranked, self.limits.ending(length) if ended else "length")
 
     @property
     def done(self) -> bool:
@@ -97,14 +98,14 @@ def beam_search(
     extrapolate: bool = False,
 ) -> list[Hypothesis]:
     """The best hypothesis of each prompt. allowed: (V,) bool of tokens that may be produced; their log-probabilities
-    stay those of the whole vocabulary. `limits.stop` has no meaning here. Errors as in Engine.prefill and sample."""
+    stay those of the whole vocabulary; an id that the limits force is certain, and costs nothing. `limits.stop` has no meaning here. Errors as in Engine.prefill and sample."""
     state, logits = engine.prefill(prompts, limits.max_tokens, source, extrapolate=extrapolate)
     searches = [_Search(row, beam, limits) for row in range(len(prompts))]
     answers: dict[int, Hypothesis] = {}
     living, width = searches, 1
     scores = torch.zeros(len(prompts), 1, dtype=torch.float64, device=engine.home)
-    while True:
-        best, parents, tokens = _candidates(logits, scores, beam.beams, allowed)
+    for place in itertools.count():
+        best, parents, tokens = _candidates(logits, scores, beam.beams, allowed, limits.forced(place))
         for search, *lists in zip(living, best.tolist(), parents.tolist(), tokens.tolist(), strict=True):
             search.advance(*lists)
             if search.done and search.best is not None:
@@ -120,10 +121,15 @@ def beam_search(
         logits = engine.step(state, ids)
 
 
-def _candidates(logits: Tensor, scores: Tensor, beams: int, allowed: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(
+    logits: Tensor, scores: Tensor, beams: int, allowed: Tensor | None, forced: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """(scores, parent places, tokens), each (R, ≤ beams), best first, from logits (R·W, V) and scores (R, W)."""
     logp = logits.log_softmax(-1)
-    if allowed is not None:
+    if forced is not None:
+        logp = torch.full_like(logp, float("-inf"))
+        logp[:, forced] = 0.0
+    elif allowed is not None:
         logp = logp.masked_fill(~allowed, float("-inf"))
     top, ids = logp.topk(min(beams, logp.shape[-1]))
     check_choice(top[:, :1], allowed)

@@ -170,12 +170,21 @@ def _facts(spec: ModelSpec | PairSpec, config: dict[str, Any], generation: dict[
     """What generation needs to know, from generation_config.json, else config.json: ends and starts of a text."""
     if isinstance(spec, PairSpec):
         return {"objective": "pair"}
-    told = {key: generation.get(key, config.get(key)) for key in ("bos_token_id", "eos_token_id", "decoder_start_token_id")}
+    ids = [f"{role}_token_id" for role in ("bos", "eos", "decoder_start")]
+    told = {key: generation.get(key, config.get(key)) for key in ids}
     start = told["decoder_start_token_id"] if spec.encoder is not None else told["bos_token_id"]
     shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
     vocab = spec.vocab or 0
     facts = {"eos": _known(told["eos_token_id"], vocab, "eos_token_id"), "start": _known(start, vocab, "the start token's id")}
+    if shape == "seq2seq":  # where both files are, transformers asks the first alone
+        facts |= {f"forced_{role}": _forced(generation or config, f"forced_{role}_token_id", vocab) for role in ("bos", "eos")}
     return {"objective": shape} | {key: value for key, value in facts.items() if value is not None}
+
+
+def _forced(told: dict[str, Any], key: str, vocab: int) -> int | None:
+    """The id that is forced; of several the smallest, as transformers takes where all are equal."""
+    ids = _known(told.get(key), vocab, key)
+    return min(ids) if isinstance(ids, list) else ids
 
 
 def _known(ids: Any, vocab: int, key: str) -> int | list[int] | None:

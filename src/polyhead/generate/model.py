@@ -45,7 +45,8 @@ class Model(Senses):
     """A Transformer ready to use; or a Pair of them, whose `net(texts, images)` compares, and which writes no text.
 
     meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that
-    end a text and that a decoder starts from, where no tokenizer says so. Raises ConfigError for a tokenizer with more
+    end a text and that a decoder starts from, where no tokenizer says so; "forced_bos", "forced_eos": ids that every answer
+    of an encoder–decoder begins with, and that stand last in one of max_tokens. Raises ConfigError for a tokenizer with more
     tokens than the embedding has rows.
     """
 
@@ -145,9 +146,10 @@ class Model(Senses):
             repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         )  # fmt: skip
         asked = self._reader.prompts(prompt, ids)
-        limits = self._limits(asked, max_tokens, stop, extrapolate)
+        allowed = self._allowed(forbid)
+        limits = self._limits(asked, max_tokens, stop, extrapolate, forbid)
         seeds = _seeds(seed, len(asked.prompts))
-        task = _Task(asked, limits, sampling, seeds, self._allowed(forbid), extrapolate)
+        task = _Task(asked, limits, sampling, seeds, allowed, extrapolate)
         if beams > 1:
             _check_beams(task, stream)
             answers = self._searched(task, beam)
@@ -193,12 +195,13 @@ class Model(Senses):
                 row.end(hypothesis.reason)
         return [self._generation(task, i, row, score=found[i].score) for i, row in enumerate(rows)]
 
-    def _limits(self, asked: Prompts, max_tokens: int | None, stop: str | Sequence[str], extrapolate: bool) -> Limits:
+    def _limits(self, asked: Prompts, max_tokens: int | None, stop: str | Sequence[str], extrapolate: bool, forbid: Sequence[int]) -> Limits:
         longest = max(map(len, asked.prompts))
         if max_tokens is None:
             max_tokens = max(1, min(_MAX_TOKENS, self.text_spec.context + 1 - longest))
         stops: Any = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
-        limits = Limits(max_tokens=max_tokens, stop=stops, eos=self._reader.ends)
+        first, last = (None if number in forbid else number for number in self._reader.forced)
+        limits = Limits(max_tokens=max_tokens, stop=stops, eos=self._reader.ends, first=first, last=last)
         if limits.stop and self.tokenizer is None:
             raise ConfigError("stop strings need a tokenizer", received="a model without one")
         source = max(map(len, asked.source)) if asked.source is not None else 0

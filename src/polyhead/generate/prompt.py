@@ -45,6 +45,7 @@ class Reader:
             own = [tokenizer.bos, tokenizer.pad if spec.encoder is not None else None]
         self.start = self._special("start", meta.get("start"), *own, self.eos)
         self.bos = self._bos(meta)
+        self.forced = tuple(self._special(name, meta.get(name)) for name in ("forced_bos", "forced_eos"))
         self.wraps = meta.get("wrap") is True and tokenizer is not None  # a published model's own special tokens
 
     def _framed(self, row: list[int]) -> list[int]:

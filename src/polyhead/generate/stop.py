@@ -18,11 +18,22 @@ _CONTEXT = 8  # prompt tokens a stream reads first, so that it knows whether a s
 
 
 class Limits(Options):
-    """A row ends with an id of `eos`, with a text of `stop`, or after `max_tokens` tokens."""
+    """A row ends with an id of `eos`, with a text of `stop`, or after `max_tokens` tokens. first: the id every answer begins
+    with; last: the one that stands at the place `max_tokens` of an answer that gets so far; None: the model's choice."""
 
     max_tokens: int = Field(default=64, ge=1)
     stop: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(default=(), max_length=64)
     eos: frozenset[int] = frozenset()
+    first: int | None = None
+    last: int | None = None
+
+    def forced(self, place: int) -> int | None:
+        """The id that has to stand at a place of an answer, counted from 0."""
+        return self.last if self.last is not None and place == self.max_tokens - 1 else self.first if place == 0 else None
+
+    def ending(self, length: int) -> Reason:
+        """Why an answer ended whose eos is its token number `length`: a forced one is no choice of the model's."""
+        return "length" if self.last is not None and length == self.max_tokens else "eos"
 
 
 class StopStrings:
@@ -96,7 +107,7 @@ class Row:
     def push(self, number: int) -> str:
         """Take the next id; returns the text that may now be shown."""
         if number in self.limits.eos:
-            return self.end("eos")
+            return self.end(self.limits.ending(len(self.ids) + 1))
         self.ids.append(number)
         piece = ""
         if self._stream is not None:

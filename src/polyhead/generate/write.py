@@ -27,7 +27,8 @@ def write(
 ) -> Iterator[list[str]]:
     """Fill the rows (one limit of tokens for all); yields after every token what each row may now show.
 
-    allowed (V,) bool: the ids that may be written; first: those that may begin, None: the same. Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
+    allowed (V,) bool: the ids that may be written; first: those that may begin, None: the same; what the limits force
+    goes before both. Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
     costs about as much as a few steps, and happens log₂ B times at most.
     """
     budget = max(row.limits.max_tokens for row in rows)
@@ -35,9 +36,10 @@ def write(
     history = History(prompts, engine.vocab, engine.home) if sampling.penalised else None
     draws = Draws(seeds, engine.home) if sampling.temperature > 0 else None
     living = list(range(len(rows)))
-    while True:
-        ids = sample(logits, sampling, history, draws, allowed if first is None else first)
-        first = None
+    for place in range(budget):
+        forced = rows[0].limits.forced(place)
+        free = first if place == 0 and first is not None else allowed
+        ids = sample(logits, sampling, history, draws, free if forced is None else torch.arange(engine.vocab, device=engine.home) == forced)
         shown = [""] * len(rows)
         for i, number in zip(living, ids.tolist(), strict=True):
             if rows[i].reason is None:
