@@ -107,4 +107,4 @@ def test_a_forced_id_costs_nothing(say: Callable[[str], Path]) -> None:
     (best,) = beam_search(Engine(net), [[EOS]], Beam(beams=2, length_penalty=0.0), limits, source=IDS[:1])
     prompts = ph.nn.Tokens(torch.tensor([[EOS, FIRST]])), ph.nn.Tokens(torch.tensor(IDS[:1]))
     chosen = net(*prompts)[0, -1].log_softmax(-1).max()
-    assert best.ids[0] == FIRST and len(best.ids) == 2 and best.score == pytest.approx(float(chosen), rel=1e-5)
+    assert best.ids[0] == FIRST and len(best.ids) == 2 and best.score == pytest.approx(chosen.item(), rel=1e-5)

@@ -54,6 +54,14 @@ def test_where_they_differ_the_one_that_counts_is_both(name: str, tmp_path: Path
     assert same(reference.ask(original, asked.case, asked.batch), reference.ask(theirs, asked.case, asked.batch))
 
 
+def test_debertas_infilling_head_is_tied_whatever_the_config_says(tmp_path: Path) -> None:
+    case = BY_NAME["deberta_infill"]
+    asked = reference.make(dataclasses.replace(case, fields={**case.fields, "tie_word_embeddings": False}), tmp_path / "in")
+    check(gap(ask(ph.load(asked.folder).net, asked.case, asked.batch), asked.answer, asked.case, asked.batch), asked)
+    before, after = load_file(tmp_path / "in" / "model.safetensors"), load_file(through_native(asked.folder, tmp_path) / "model.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+
+
 def test_a_tied_head_leaves_one(tmp_path: Path) -> None:
     reference.build(BY_NAME["bert_mlm"]).save_pretrained(tmp_path / "in")
     assert not [key for key in load_file(through_native(tmp_path / "in", tmp_path) / "model.safetensors") if "decoder" in key]

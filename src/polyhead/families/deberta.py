@@ -57,7 +57,8 @@ RECIPES = {
     "deberta-v2-infill": {
         "base": "deberta-v2",
         "hf": {
-            "when": {"legacy": [False]},
+            "when": {"legacy": [False]}, "config": [["tie_word_embeddings"]],  # whatever it says, the table is the output matrix
+            "heads": {"mlm": {"task": "mlm", "dense": "$table", "act": "$act", "norm": "$norm", "output": "$vocab", "tied": True, "bias": True}},
             "weights": [
                 ["lm_predictions.lm_head.dense.*", "heads.mlm.dense.*"], ["lm_predictions.lm_head.LayerNorm.*", "heads.mlm.norm.*"], ["lm_predictions.lm_head.bias", "heads.mlm.bias"],
                 ["cls.predictions.transform.dense.*"], ["cls.predictions.transform.LayerNorm.*"], ["cls.predictions.bias"], ["cls.predictions.decoder.bias"], ["cls.predictions.decoder.weight"],
