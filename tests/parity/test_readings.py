@@ -55,6 +55,8 @@ MEANT: list[tuple[str, dict[str, Any], str, Any]] = [
     ("modernbert_mlm", {"layer_types": GONE}, "encoder.layout", ["first", "local", "local", "full"]),
     ("gemma2_lm", {"layer_types": GONE}, "decoder.layout", ["sliding", "full"] * 2),
     ("gpt_oss_lm", {"num_experts_per_tok": GONE, "experts_per_token": 3}, "decoder.blocks.*.ffn.top_k", 3),
+    ("bloom_lm", {"slow_but_exact": True, "pretraining_tp": 1}, "decoder.blocks.*.ffn.act", "gelu_tanh"),
+    ("bloom_lm", {"slow_but_exact": False, "pretraining_tp": 4}, "decoder.blocks.*.ffn.act", "gelu_tanh"),
     # names that mean something else
     ("roberta_mlm", {"hidden_act": "relu"}, "heads.mlm.act", "gelu"),
     ("electra_generator", {"hidden_act": "relu"}, "heads.mlm.act", "gelu"),
@@ -133,6 +135,7 @@ def test_old_falcons_spell_their_sizes_otherwise() -> None:
 REFUSED = [
     *((case, {"partial_rotary_factor": 0.5}, "partial_rotary_factor") for case in ("llama_2", "mistral_lm", "gemma2_lm", "gpt_oss_lm", "deepseek_v3")),
     ("bloom_lm", {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm"),
+    ("bloom_lm", {"slow_but_exact": True, "pretraining_tp": 2}, "slow_but_exact"),  # leaves biases out
     ("bert_mlm", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
     ("deberta_mlm", {"conv_kernel_size": 3}, "conv_kernel_size"),
     ("deberta_mlm", {"share_att_key": False}, "share_att_key"),

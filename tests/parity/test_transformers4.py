@@ -33,6 +33,7 @@ LACKS = {
     "olmo2_classify": "has no such class",
     "deberta_infill": "ties the head's hidden layer, which it takes for the output matrix",
     "marian_two_vocabularies": "makes the decoder's table as long as the encoder's",
+    **dict.fromkeys(("marian_untied", "led_untied"), "shares the two tables whatever tie_word_embeddings says"),
     "fsmt_mt": "always ties the decoder's two matrices, so that a file where they differ is another model",
 }
 CASES4 = [case for case in CASES if case.name not in LACKS]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import polyhead as ph
+from polyhead.errors import UserError
 from polyhead.nn import Tokens, embedding, heads, moe, position
 
 from .cases import BY_NAME, Case
@@ -90,6 +91,35 @@ def test_two_weights_exchanged_are_seen(name: str, one: str, other: str, made: M
             tensors[a], tensors[b] = tensors[b], tensors[a]
 
     assert seen(copy_folder(made(name).folder, tmp_path / "other", exchange), made(name)) > 0.05
+
+
+# case, the tensor that is one with another by the config but holds other numbers, what the refusal names
+TWICE = [
+    ("bart_lm", "model.encoder.embed_tokens.weight", (99, 32)), ("bart_lm", "model.decoder.embed_tokens.weight", (99, 32)), ("led_lm", "led.decoder.embed_tokens.weight", (99, 32)),
+    ("marian_mt", "model.encoder.embed_tokens.weight", (99, 32)), ("t5_lm", "encoder.embed_tokens.weight", (99, 32)), ("t5_lm", "decoder.embed_tokens.weight", (99, 32)),
+    ("mt5_lm", "decoder.embed_tokens.weight", (99, 32)), ("marian_mt", "model.decoder.embed_positions.weight", (64, 32)), ("fsmt_mt", "model.encoder.embed_positions.weight", (66, 32)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "theirs", "shape"), TWICE, ids=[f"{name}-{theirs}" for name, theirs, _ in TWICE])
+def test_a_second_tensor_with_other_numbers_is_refused_by_name(name: str, theirs: str, shape: tuple[int, int], made: Make, tmp_path: Path) -> None:
+    folder = copy_folder(made(name).folder, tmp_path / "twice", lambda t: t.update({theirs: torch.full(shape, 0.5)}))
+    with pytest.raises(UserError, match=theirs.replace(".", r"\.")):
+        ph.load(folder)
+
+
+def test_stored_sinusoids_of_a_narrow_dtype_are_the_sinusoids(made: Make, tmp_path: Path) -> None:
+    def narrow(tensors: Tensors) -> None:
+        tensors.update({name: t.bfloat16() for name, t in tensors.items()})
+
+    assert ph.load(copy_folder(made("fsmt_mt").folder, tmp_path / "bf16", narrow)).spec.family == "fsmt"
+
+
+def test_an_older_file_with_one_table_beside_an_output_matrix_of_its_own(made: Make, tmp_path: Path) -> None:
+    """transformers 4 shares the two tables whatever tie_word_embeddings says, and writes them once."""
+    folder = copy_folder(made("bart_untied").folder, tmp_path / "old", lambda t: [t.pop(f"model.{s}.embed_tokens.weight") for s in ("encoder", "decoder")])
+    net = ph.load(folder).net
+    assert torch.equal(net.encoder.embed.token, net.decoder.embed.token) and not torch.equal(net.encoder.embed.token, net.heads["lm"].weight)
 
 
 # ------------------------------------------------------------------------------------------------ what is computed

@@ -21,7 +21,7 @@ from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
 from ..nn.position import Sinusoidal
 from .folder import Folder
 from .layout import Later
-from .renaming import assemble, disassemble, expand, find_prefix, later_names, spelled
+from .renaming import assemble, contradicting, disassemble, expand, find_prefix, later_names, same_bits, spelled
 from .sentences import DENSE, HEAD, Sentences, read_sentences, transformer_folder
 from .source import CONFIG, Lazy, Source, open_source
 
@@ -55,7 +55,7 @@ def read_network(
     for (name, ours), layer in zip(DENSE, () if sentences is None else sentences.dense, strict=False):
         steps += expand([[f"{name}/linear.*", ours]], reading.spec, places, "")
         tensors |= {f"{name}/{key}": lazy for key, lazy in layer.items()}
-    ignored = [*drop, *_redundant(reading, source)]
+    ignored = [*drop, *_redundant(reading, source), *_computed_there(reading, net, source)]
     dtype = None if mixed else dtype or main_dtype(source)
     found = assemble(steps, places, reading.spec, list(tensors), lambda n: tensors[n].get(), ignored, str(source.path))
     assign(net, found, device, dtype)
@@ -94,9 +94,12 @@ def _as_stored(source: Source, reading: exchange.Reading, where: str) -> exchang
     """The reading, told what only the weights know: an output matrix of its own, a pooler that was left out."""
     spec, kept = reading.spec, list(reading.spec.heads)
     for name, head in spec.heads.items():
-        own = _in_file(reading, f"heads.{name}.weight", source)
-        if head.tied and own and not _equals_table(source, reading, own[0]):
-            return exchange.read_config(source.config, where, untie=True)
+        own = [t for t in _in_file(reading, f"heads.{name}.weight", source) if head.tied and not _equals_table(source, reading, t)]
+        if own:
+            reading = exchange.read_config(source.config, where, untie=True)
+            if reading.spec.heads[name].tied:
+                raise contradicting(str(source.path), own[0], "the token table")
+            return reading
         if head.task == "pool" and head.dense is not None and not _in_file(reading, f"heads.{name}.dense.weight", source):
             kept.remove(name)
     return reading if kept == list(spec.heads) else exchange.read_config(source.config, where, heads=kept)
@@ -113,11 +116,11 @@ def _equals_table(source: Source, reading: exchange.Reading, theirs: str) -> boo
     stacks = ("decoder", "encoder") if reading.spec.decoder is not None else ("encoder",)
     tables = [t for stack in stacks for t in _in_file(reading, f"{stack}.embed.token", source)]
     a, b = source.tensors[theirs], source.tensors[tables[0]] if tables else None
-    return b is not None and a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a.get(), b.get()))
+    return b is not None and a.shape == b.shape and a.dtype == b.dtype and same_bits(a.get(), b.get())
 
 
 def _redundant(reading: exchange.Reading, source: Source) -> list[str]:
-    """Copies of the table under the output matrix's name: the tie says it."""
+    """Copies of the table under the output matrix's name: the tie says it, and _as_stored has compared them."""
     tied = [name for name, head in reading.spec.heads.items() if head.tied]
     return [t for name in tied for t in _in_file(reading, f"heads.{name}.weight", source)]
 
@@ -201,14 +204,37 @@ def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None
 
 
 def _computed(rows: list[Any], net: Transformer, prefix: str) -> dict[str, Tensor]:
-    """Sinusoidal tables for formats that store them; the row that padding reads is zero."""
-    tables = {}
-    for theirs, (ours,), _ in spelled(rows):
-        position = net.get_submodule(ours)
-        assert isinstance(position, Sinusoidal), "what a recipe names as computed"
-        pos = torch.arange(net.spec.context + position.spec.offset) - position.spec.offset
-        table = position.table(pos, net.spec.stacks[ours.partition(".")[0]].width)
-        tables[theirs.replace("~", prefix)] = table.masked_fill((pos == -1).unsqueeze(-1), 0.0).to(net.table.dtype)
-    return tables
+    """Sinusoidal tables for formats that store them."""
+    kept = ((theirs.replace("~", prefix), ours) for theirs, (ours,), ops in spelled(rows) if "also" not in ops)
+    return {theirs: _sinusoids(net, ours, net.spec.context).to(net.table.dtype) for theirs, ours in kept}
+
+
+def _sinusoids(net: Transformer, ours: str, length: int) -> Tensor:
+    """The fp32 table of that many positions, those before the first included; the row that padding reads is zero."""
+    position = net.get_submodule(ours)
+    assert isinstance(position, Sinusoidal), "what a recipe names as computed"
+    pos = torch.arange(length + position.spec.offset) - position.spec.offset
+    table = position.table(pos, net.spec.stacks[ours.partition(".")[0]].width)
+    return table.masked_fill((pos == -1).unsqueeze(-1), 0.0)
+
+
+def _computed_there(reading: exchange.Reading, net: Transformer, source: Source) -> list[str]:
+    """Stored tables of what is computed here, after a look that they hold it, but for their dtype's rounding."""
+    hf, found = recipes()[reading.recipe]["hf"], []
+    for theirs, (ours,), _ in spelled(hf.get("computed", [])):
+        for name in (theirs.replace("~", p) for p in ("", *hf.get("prefixes", []))):
+            if name not in source.tensors:
+                continue
+            table = source.tensors[name].get()
+            wanted = _sinusoids(net, ours, table.shape[0] if table.dim() == 2 else 1)[: len(table) if table.dim() else 0]
+            limit = max(1e-3, 2 * torch.finfo(table.dtype).eps) if table.is_floating_point() else 0.0
+            if table.shape != wanted.shape or not (table.float() - wanted).abs().max() <= limit:
+                raise CheckpointError(
+                    f"{source.path}: {name} is not the table of sinusoids that its family computes",
+                    expected="sines and cosines of the positions", received=f"other numbers, shape {tuple(table.shape)}",
+                    change="a model whose positions were trained cannot be loaded; save it again if the table was damaged",
+                )  # fmt: skip
+            found.append(name)
+    return found
 
 

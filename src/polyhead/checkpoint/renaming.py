@@ -10,10 +10,12 @@ Ops, theirs → ours, each with its inverse:
     T         transpose the last two axes               split     cut rows into ours, in order
     groups    per key/value head [q…; k; v] rows        evenodd   axis 1: even entries, then odd ones
     row0      a leading axis of 1                       also      a copy of ours under a second name; may be absent, not written
-    zeros     may be absent, then zeros                 scalar    shape () for our (1,)
-    untied    as also, but written too where our head's matrix is its own (what transformers shares only beside a tied one)
+    zeros     may be absent, then zeros                 spare     a name that counts only where the others are absent; written
+    scalar    shape () for our (1,)
+    untied    as also, but written too where our head's matrix is its own (what transformers shares only beside a tied one); it
+              counts before the other
 
-Of two rows for one of ours the later is written; either is read. `drop` are patterns (with *) of tensors without meaning here. What is left over on either side is an error that names it.
+Of two rows for one of ours the later is written; either is read, and both must say the same. `drop` are patterns (with *) of tensors without meaning here. What is left over on either side is an error that names it.
 """
 
 from __future__ import annotations
@@ -130,6 +132,7 @@ def assemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSpec,
     _refuse_quantised(there, source)
     steps = list(steps)
     done = check_names(steps, ours, there, drop, source)
+    _refuse_contradictions(steps, done, ours, spec, there, get, source)
     for step in done:
         for name, tensor in _read(step, ours, spec, there, get, source):
             mine = ours[name]
@@ -148,7 +151,7 @@ def check_names(steps: Sequence[Step], ours: Mapping[str, Any], there: set[str],
     known = {t for step in steps for t in step.theirs}
     left = sorted(n for n in there - known if not any(fnmatch.fnmatchcase(n, p) for p in (*DROP, *drop)))
     filled: dict[str, Step] = {}
-    for step in reversed(steps):
+    for step in sorted(reversed(steps), key=lambda s: "spare" in s.ops):
         present = all(t in there for t in step.theirs)
         for name in step.ours:
             if name not in filled and (present or "zeros" in step.ops):
@@ -164,6 +167,33 @@ def check_names(steps: Sequence[Step], ours: Mapping[str, Any], there: set[str],
             change="check that config.json and the weights are of one model",
         )  # fmt: skip
     return list({id(step): step for step in filled.values()}.values())
+
+
+def _refuse_contradictions(steps: Sequence[Step], done: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSpec,
+                           there: set[str], get: Get, source: str) -> None:  # fmt: skip
+    """Two names in a file for one of ours must hold the same bits, but where the other never counts."""
+    used = {name: step for step in done for name in step.ours}
+    for step in steps:
+        others = [used[name] for name in step.ours if used[name] is not step and "untied" not in used[name].ops]
+        if not others or "spare" in step.ops or not all(t in there for t in step.theirs):
+            continue
+        held = dict(pair for other in others for pair in _read(other, ours, spec, there, get, source))
+        if not all(same_bits(tensor, held[name]) for name, tensor in _read(step, ours, spec, there, get, source) if name in held):
+            raise contradicting(source, step.theirs[0], others[0].theirs[0])
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    return torch.equal(a, b) or torch.equal(*(t.contiguous().flatten().view(torch.uint8) for t in (a, b)))  # NaN is no number
+
+
+def contradicting(source: str, theirs: str, other: str) -> CheckpointError:
+    return CheckpointError(
+        f"{source}: {theirs} and {other} are one matrix of this model, and differ in the file",
+        expected="the same numbers under both names", received="two matrices",
+        change="if they are meant to differ, write tie_word_embeddings false in config.json; else save the model again",
+    )  # fmt: skip
 
 
 def _few(names: Sequence[str]) -> list[str]:
@@ -216,7 +246,7 @@ def _apply(op: str, parts: list[Tensor], step: Step, ours: Mapping[str, Tensor],
         return [p.squeeze(0) if p.dim() and p.shape[0] == 1 else p.flatten(0, -p.dim() - 1) for p in parts]
     if op == "scalar":
         return [p.reshape(1) for p in parts]
-    return parts  # also, zeros, stack
+    return parts  # also, spare, zeros, stack
 
 
 def _kv(step: Step, spec: ModelSpec) -> tuple[int, int]:
@@ -241,12 +271,12 @@ def disassemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSp
     written: set[str] = set()
     out: dict[str, Tensor | Later] = {}
     for step in reversed(steps):  # a family's own rows come after its base's
-        if "also" in step.ops or "untied" in step.ops and not _untied(step, spec) or set(step.ours) <= written:
+        if "also" in step.ops or "untied" in step.ops and not _untied(step, spec) or set(step.ours) <= written and "spare" not in step.ops:
             continue
-        written |= set(step.ours) if "untied" not in step.ops else set()
+        written |= set(step.ours) if not {"spare", "untied"} & set(step.ops) else set()
         parts = [ours[name] for name in step.ours]
         for i, name in enumerate(step.theirs):
-            out[name] = later(partial(_made, step, spec, i), *parts) if set(step.ops) - {"zeros", "untied"} else parts[0]
+            out[name] = later(partial(_made, step, spec, i), *parts) if set(step.ops) - {"zeros", "spare", "untied"} else parts[0]
     left = sorted(set(ours) - written)
     if left:
         raise CheckpointError(

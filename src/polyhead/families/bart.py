@@ -1,5 +1,5 @@
 """BART (Lewis et al. 2020, arXiv 1910.13461): the Transformer of 2017 with learned positions that start at row 2, a norm on the
-embeddings, GELU, and one table for both inputs and the output, which has a bias."""
+embeddings, GELU, and one table for both inputs and the output, which has a bias. Untied, three tables."""
 
 RECIPES = {
     "bart": {
@@ -36,7 +36,7 @@ RECIPES = {
             "schedule": {"kind": "linear", "warmup": 0.05},
         },
         "hf": {
-            "types": ["bart"], "prefixes": ["model."],
+            "types": ["bart"], "prefixes": ["model."], "when": {"tie_word_embeddings": [None, True]},
             "classes": {
                 "BartForConditionalGeneration": ["lm"], "BartModel": [], "BartForSequenceClassification": ["classify"], "BartForQuestionAnswering": ["span"],
             },
@@ -62,6 +62,15 @@ RECIPES = {
                 ["~decoder.layers.{i}.encoder_attn_layer_norm.*", "decoder.layers.{i}.join_cross.after.*"], ["~{encoder|decoder}.layers.{i}.final_layer_norm.*", "{encoder|decoder}.layers.{i}.join_ffn.after.*"],
                 ["~{encoder|decoder}.layers.{i}.{fc1|fc2}.*", "{encoder|decoder}.layers.{i}.ffn.{up|down}.*"], ["final_logits_bias", "heads.lm.bias", "row0", "zeros"],
                 ["classification_head.dense.*", "heads.classify.dense.*"], ["classification_head.out_proj.*", "heads.classify.*"], ["qa_outputs.*", "heads.span.*"],
+            ],
+        },
+    },
+    "bart-untied": {
+        "base": "bart", "values": {"shared": False, "tied": False},
+        "hf": {
+            "when": {"tie_word_embeddings": [False]},
+            "weights": [
+                ["~shared.weight", "{encoder|decoder}.embed.token", "spare"], ["~{encoder|decoder}.embed_tokens.weight", "{encoder|decoder}.embed.token"],
             ],
         },
     },

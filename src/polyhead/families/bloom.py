@@ -38,7 +38,7 @@ RECIPES = {
             "config": [
                 ["vocab_size", "vocab", 250880], [["hidden_size", "n_embed"], "width", 64], [["n_layer", "num_hidden_layers"], "layers", 2],
                 [["n_head", "num_attention_heads"], "heads", 8], ["seq_length", "context", 2048], ["layer_norm_epsilon", "eps", 1e-5],
-                ["apply_residual_connection_post_layernorm", "=", [False]], ["tie_word_embeddings", "tied", True],
+                ["apply_residual_connection_post_layernorm", "=", [False]], ["pretraining_tp", "ranks", 1], ["slow_but_exact", "=", [None, False, ["@differ", "$ranks", 1, False, True]]], ["tie_word_embeddings", "tied", True],
                 ["hidden_dropout", "drop", 0.0], ["attention_dropout", "drop_attention", 0.0], ["@labels", "labels"],
             ],
             "weights": [

@@ -1,6 +1,7 @@
 """Falcon (Almazrouei et al. 2023, arXiv 2311.16867), four forms: 7b has one key/value head and one norm before attention and
 feed-forward side by side; 40b and 180b have groups and a norm for each of the two; 11B (Falcon 2, arXiv 2407.14885) groups and one
-norm; RW (RefinedWeb, arXiv 2306.01116) is sequential with ALiBi, its slopes and positions rounded to bf16. The output matrix is tied, but for 11B.
+norm; RW (RefinedWeb, arXiv 2306.01116) is sequential with ALiBi, its slopes and positions rounded to bf16. The code of 40b and 11B takes ALiBi too. The output matrix is tied,
+but for 11B.
 """
 
 RECIPES = {
@@ -59,17 +60,25 @@ RECIPES = {
     },
     "falcon-11b": {
         "base": "falcon",
-        "hf": {"when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [1]}, "config": [[["num_kv_heads", "n_head_kv"], "kv_heads", "$heads"]]},
+        "hf": {"when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [1], "alibi": [None, False]}, "config": [[["num_kv_heads", "n_head_kv"], "kv_heads", "$heads"]]},
     },
     "falcon-40b": {
         "base": "falcon",
         "values": {"residual": {"placement": "pre", "parallel": "two_norms"}},
         "hf": {
-            "when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [None, 2]}, "config": [[["num_kv_heads", "n_head_kv"], "kv_heads", "$heads"]],
+            "when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [None, 2], "alibi": [None, False]}, "config": [[["num_kv_heads", "n_head_kv"], "kv_heads", "$heads"]],
             "weights": [
                 ["~h.{i}.input_layernorm.*"], ["~h.{i}.ln_attn.*", "decoder.layers.{i}.join_attention.ins.0.*"], ["~h.{i}.ln_mlp.*", "decoder.layers.{i}.join_attention.ins.1.*"],
             ],
         },
+    },
+    "falcon-11b-alibi": {
+        "base": "falcon-11b", "values": {"position": {"kind": "alibi", "form": "key", "rounded": True, "scale": ["@rsqrt", ["@over", "$width", "$heads"]]}},
+        "hf": {"when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [1], "alibi": [True]}, "config": [["@rope position"]]},
+    },
+    "falcon-40b-alibi": {
+        "base": "falcon-40b", "values": {"position": {"kind": "alibi", "form": "key", "rounded": True, "scale": ["@rsqrt", ["@over", "$width", "$heads"]]}},
+        "hf": {"when": {"new_decoder_architecture": [True], "num_ln_in_parallel_attn": [None, 2], "alibi": [True]}, "config": [["@rope position"]]},
     },
     "falcon-rw": {
         "base": "falcon",

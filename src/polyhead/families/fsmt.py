@@ -11,7 +11,7 @@ RECIPES = {
         "spec": {"heads": {"lm": {"task": "lm", "output": "$target_vocab", "tied": "$tied"}}},
         "tokenizer": {"kind": "bpe"},
         "hf": {
-            "types": ["fsmt"], "classes": {"FSMTForConditionalGeneration": ["lm"]},
+            "types": ["fsmt"], "when": {}, "classes": {"FSMTForConditionalGeneration": ["lm"]},
             "heads": {"lm": {"task": "lm", "output": "$target_vocab", "tied": "$tied"}},
             "config": [
                 ["vocab_size"], ["src_vocab_size", "vocab", 42024], ["tgt_vocab_size", "target_vocab", 42024], ["pad_token_id", "=", [1]], ["eos_token_id"],
@@ -20,8 +20,9 @@ RECIPES = {
             "weights": [
                 ["~{encoder|decoder}.embed_tokens.weight", "{encoder|decoder}.embed.token"], ["~shared.weight"], ["~decoder.output_projection.weight", "heads.lm.weight"], ["lm_head.weight"],
             ],
-            "computed": [["~{encoder|decoder}.embed_positions.weight", "{encoder|decoder}.embed.position"]],
-            "drop": ["*.embed_positions.weight", "*.embed_positions.weights"],
+            "computed": [
+                ["~{encoder|decoder}.embed_positions.weights", "{encoder|decoder}.embed.position", "also"], ["~{encoder|decoder}.embed_positions.weight", "{encoder|decoder}.embed.position"],
+            ],
         },
     },
 }  # fmt: skip

@@ -28,6 +28,15 @@ RECIPES = {
             ],
         },
     },
+    "led-untied": {
+        "base": "led", "values": {"shared": False, "tied": False},
+        "hf": {
+            "when": {"tie_word_embeddings": [False]},
+            "weights": [
+                ["~shared.weight", "{encoder|decoder}.embed.token", "spare"], ["~{encoder|decoder}.embed_tokens.weight", "{encoder|decoder}.embed.token"],
+            ],
+        },
+    },
 }  # fmt: skip
 
 PRESETS = {

@@ -9,9 +9,9 @@ RECIPES = {
         },
         "tokenizer": {"kind": "unigram"},
         "hf": {
-            "types": ["marian"], "pad": 58100, "when": {"share_encoder_decoder_embeddings": [None, True]}, "classes": {"MarianMTModel": ["lm"], "MarianModel": []},
+            "types": ["marian"], "pad": 58100, "when": {"share_encoder_decoder_embeddings": [None, True], "tie_word_embeddings": [None, True]}, "classes": {"MarianMTModel": ["lm"], "MarianModel": []},
             "config": [["vocab_size", "vocab", 58101], ["decoder_vocab_size", "target_vocab", "$vocab"], ["eos_token_id"]],
-            "drop": ["model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight", "encoder.embed_positions.weight", "decoder.embed_positions.weight"],
+            "computed": [["~{encoder|decoder}.embed_positions.weight", "{encoder|decoder}.embed.position", "also"]],
         },
     },
     "marian-two-tables": {
@@ -19,6 +19,15 @@ RECIPES = {
         "hf": {
             "when": {"share_encoder_decoder_embeddings": [False]},
             "weights": [["~{encoder|decoder}.embed_tokens.weight", "{encoder|decoder}.embed.token"], ["~shared.weight"]],
+        },
+    },
+    "marian-untied": {
+        "base": "marian", "values": {"shared": False, "tied": False},
+        "hf": {
+            "when": {"share_encoder_decoder_embeddings": [None, True], "tie_word_embeddings": [False]},
+            "weights": [
+                ["~shared.weight", "{encoder|decoder}.embed.token", "spare"], ["~{encoder|decoder}.embed_tokens.weight", "{encoder|decoder}.embed.token"],
+            ],
         },
     },
 }  # fmt: skip

@@ -73,7 +73,7 @@ def refused(source: str, key: str, allowed: list[Any], found: Any) -> ConfigErro
 
 
 def _listed(choices: Any) -> str:
-    return " | ".join(shown(choice) for choice in choices)
+    return " | ".join(dict.fromkeys(shown(choice) for choice in choices))
 
 
 def shown(value: Any) -> str:

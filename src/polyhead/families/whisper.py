@@ -12,7 +12,7 @@ RECIPES = {
         },
         "spec": {"heads": {"lm": {"task": "lm", "output": "$target_vocab", "tied": "$tied"}}},
         "hf": {
-            "types": ["whisper"], "pad": 50256, "classes": {"WhisperForConditionalGeneration": ["lm"], "WhisperModel": []},
+            "types": ["whisper"], "when": {}, "pad": 50256, "classes": {"WhisperForConditionalGeneration": ["lm"], "WhisperModel": []},
             "heads": {"lm": {"task": "lm", "output": "$target_vocab", "tied": "$tied"}},
             "config": [
                 ["vocab_size", "target_vocab", 51865], ["max_position_embeddings"], ["max_source_positions", "seconds", 1500], ["max_target_positions", "context", 448],
