@@ -123,7 +123,7 @@ def test_b32_one_bos_never_two_and_only_if_training_had_it(read: list[tuple]) ->
     with_bos.generate(ids=[bos, 9], max_tokens=2)
     with_bos.generate(ids=[9], max_tokens=2)
     ab = TOKENIZER.encode("ab")
-    assert read == [([ab], None), ([[bos, *ab], [bos]], None), ([[bos, 9]], None), ([[bos, 9]], None)]
+    assert read == [([ab], None), ([[bos, *ab], [bos]], None), ([[bos, 9]], None), ([[9]], None)]  # ids are read as they are
     assert with_bos.score("ab").shape == (2,) and gpt().score("ab").shape == (1,)
 
 
@@ -147,6 +147,32 @@ def test_an_encoder_decoder_reads_the_prompt_as_its_source(read: list[tuple]) ->
     assert model.generate(["ab", "cde"], max_tokens=5)[0] == answer
     translator(start=TOKENIZER.pad).generate("ab", max_tokens=1)
     assert read[-1][0] == [[TOKENIZER.pad]]
+
+
+def test_ids_of_a_source_and_of_a_target_are_read_as_they_are(read: list[tuple]) -> None:
+    eos, ab = TOKENIZER.eos, TOKENIZER.encode("ab")
+    model = translator()
+    model.generate(ids=[ab, []], max_tokens=1)
+    assert read[-1][1] == [ab, [eos]]  # an encoder reads at least its end
+    wanted = whole(model.net, [TOKENIZER.bos, *ab[:-1]], ab, ab)
+    torch.testing.assert_close(model.score(ids=ab, source=ab), wanted)
+    assert gpt(bos=True).score(ids=ab).shape == (len(ab) - 1,)
+
+
+@pytest.mark.parametrize(("source", "target"), [(VOCAB + 9, VOCAB), (VOCAB, VOCAB + 9)])
+def test_a_source_may_have_a_vocabulary_of_its_own(source: int, target: int) -> None:
+    one, two = seq2seq(source), seq2seq(target)
+    spec = one.model_copy(update={"decoder": two.decoder, "heads": two.heads, "share_embeddings": False})
+    model = Model(lively(spec), meta={"eos": 1, "start": 0})
+    assert model.generate(ids=[source - 1, 1], max_tokens=2, forbid=[1]).new_ids
+    assert model.score(ids=[target - 1, 1], source=[source - 1]).shape == (2,)
+    for wrong in (lambda: model.generate(ids=[source]), lambda: model.score(ids=[2], source=[source])):
+        with pytest.raises(TokenizerError) as caught:
+            wrong()
+        assert caught.value.expected == f"whole numbers from 0 to {source - 1}"
+    with pytest.raises(TokenizerError) as caught:
+        model.score(ids=[target], source=[2])
+    assert caught.value.expected == f"whole numbers from 0 to {target - 1}"
 
 
 def test_beams_answer_with_text_and_score(model: Model) -> None:

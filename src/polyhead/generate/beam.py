@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .engine import Engine
 from .options import Options
+from .rules import Rules
 from .sample import check_choice
 from .stop import Limits, Reason
 
@@ -95,17 +96,23 @@ def beam_search(
     *,
     source: Sequence[Sequence[int]] | None = None,
     allowed: Tensor | None = None,
+    rules: Rules | None = None,
     extrapolate: bool = False,
 ) -> list[Hypothesis]:
-    """The best hypothesis of each prompt. allowed: (V,) bool of tokens that may be produced; their log-probabilities
-    stay those of the whole vocabulary; an id that the limits force is certain, and costs nothing. `limits.stop` has no meaning here. Errors as in Engine.prefill and sample."""
+    """The best hypothesis of each prompt. allowed: (V,) bool of tokens that may be produced, and rules what may follow
+    what; their log-probabilities stay those of the whole vocabulary; an id that the limits force is certain, and costs nothing.
+    `limits.stop` has no meaning here. Errors as in Engine.prefill and sample."""
     state, logits = engine.prefill(prompts, limits.max_tokens, source, extrapolate=extrapolate)
     searches = [_Search(row, beam, limits) for row in range(len(prompts))]
     answers: dict[int, Hypothesis] = {}
     living, width = searches, 1
     scores = torch.zeros(len(prompts), 1, dtype=torch.float64, device=engine.home)
+    written: list[list[int]] = [list(prompt) for prompt in prompts]  # by row of the batch
     for place in itertools.count():
-        best, parents, tokens = _candidates(logits, scores, beam.beams, allowed, limits.forced(place))
+        may = allowed
+        if rules is not None and not rules.empty:
+            may = rules.allowed(written, [place] * len(written), allowed, logits)
+        best, parents, tokens = _candidates(logits, scores, beam.beams, may, limits.forced(place))
         for search, *lists in zip(living, best.tolist(), parents.tolist(), tokens.tolist(), strict=True):
             search.advance(*lists)
             if search.done and search.best is not None:
@@ -118,6 +125,7 @@ def beam_search(
         index, ids, scores = _survivors(living, kept, places, width, engine.home)
         if index != list(range(len(logits))):
             engine.reorder(state, torch.tensor(index, device=engine.home))
+        written = [[*written[parent], number] for parent, number in zip(index, ids.tolist(), strict=True)]
         logits = engine.step(state, ids)
 
 

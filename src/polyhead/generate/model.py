@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from .engine import Engine, batch, check_room, evaluating
 from .folder import read_folder, write_folder, write_huggingface
 from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader
+from .rules import FILE, Rules, read_rules
 from .sample import Sampling, chosen
 from .senses import Senses
 from .stop import Generation, Limits, Row
@@ -133,7 +135,8 @@ class Model(Senses):
 
         prompt or ids: text, or tokens; neither: a text from its beginning. max_tokens None: 64, fewer where the
         context ends. temperature None: 0.8, for encoder–decoders 0 (the most probable token); Sampling explains it and the
-        next six, which a published model's generation_config.json sets where it draws and they are None. beams > 1: the most probable answer among that many prefixes, ranked with length_penalty; nothing is
+        next six, which a published model's generation_config.json sets where it draws and they are None (repetition_penalty
+        always); what that file bars is barred as well. beams > 1: the most probable answer among that many prefixes, ranked with length_penalty; nothing is
         drawn then. stop: texts that end the answer and are not part of it. forbid: ids never produced. seed: row i
         draws with seed + i, or with the i-th of a list; None: fresh. extrapolate: beyond the context.
         Raises UserError.
@@ -141,17 +144,21 @@ class Model(Senses):
         _ = self.engine  # a model that cannot generate says so first
         beam = Beam(beams=beams, length_penalty=length_penalty)
         default = 0.0 if self.text_spec.encoder is not None or beams > 1 else _TEMPERATURE
+        told, where = self._told
         sampling = chosen(
-            default, self._told if beams == 1 else None, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            default, told if beams == 1 else {}, where, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
             repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         )  # fmt: skip
         asked = self._reader.prompts(prompt, ids)
+        _ = self._rules  # a file that is not possible says so before anything is computed
         allowed = self._allowed(forbid)
         limits = self._limits(asked, max_tokens, stop, extrapolate, forbid)
         seeds = _seeds(seed, len(asked.prompts))
         task = _Task(asked, limits, sampling, seeds, allowed, extrapolate)
         if beams > 1:
             _check_beams(task, stream)
+            if told.get("repetition_penalty") not in (None, 1):
+                warnings.warn(f"{where}: repetition_penalty: not followed by beams", stacklevel=2)
             answers = self._searched(task, beam)
         elif stream:
             self._check_stream(asked)
@@ -161,10 +168,17 @@ class Model(Senses):
         return answers[0] if asked.single else answers
 
     @property
-    def _told(self) -> Any:
-        """What generation_config.json says."""
+    def _told(self) -> tuple[dict[str, Any], str]:
+        """What generation_config.json says, in folders without one config.json; the file's name."""
         kept = self.meta.get("huggingface")
-        return kept.get("generation") if isinstance(kept, dict) else None
+        parts = [(kept.get(key), name) for key, name in (("generation", FILE), ("config", "config.json"))] if isinstance(kept, dict) else []
+        return next(((part, name) for part, name in parts if isinstance(part, dict)), ({}, FILE))
+
+    @cached_property
+    def _rules(self) -> Rules:
+        """What that says of the tokens that may come."""
+        told, where = self._told
+        return read_rules(told, self.engine.vocab, self._reader.ends, where)
 
     def _rows(self, task: _Task) -> list[Row]:
         return [Row(task.limits, self.tokenizer, prompt) for prompt in task.asked.prompts]
@@ -172,7 +186,7 @@ class Model(Senses):
     def _write(self, task: _Task, rows: list[Row]) -> Iterator[list[str]]:
         return write(
             self.engine, rows, task.asked.prompts, task.sampling, task.seeds,
-            source=task.asked.source, allowed=task.allowed, extrapolate=task.extrapolate,
+            source=task.asked.source, allowed=task.allowed, rules=self._rules, extrapolate=task.extrapolate,
         )  # fmt: skip
 
     def _written(self, task: _Task) -> list[Generation]:
@@ -185,7 +199,7 @@ class Model(Senses):
     def _searched(self, task: _Task, beam: Beam) -> list[Generation]:
         found = beam_search(
             self.engine, task.asked.prompts, beam, task.limits,
-            source=task.asked.source, allowed=task.allowed, extrapolate=task.extrapolate,
+            source=task.asked.source, allowed=task.allowed, rules=self._rules, extrapolate=task.extrapolate,
         )  # fmt: skip
         rows = self._rows(task)
         for row, hypothesis in zip(rows, found, strict=True):

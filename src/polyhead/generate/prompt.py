@@ -28,6 +28,8 @@ class Reader:
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer | None, meta: dict[str, Any]) -> None:
         self.spec, self.tokenizer = spec, tokenizer
         self._vocab = spec.vocab or 0  # 0: nothing reads ids, and no text is generated
+        self._read_first = (spec.encoder or spec.top).embedding.vocab or 0  # a source's vocabulary, which may be another
+        self._written = spec.top.embedding.vocab or 0  # than its target's
         if tokenizer is not None and tokenizer.vocab_size > self._vocab:
             raise ConfigError(
                 "the tokenizer is larger than the model's embedding",
@@ -75,19 +77,20 @@ class Reader:
         return number
 
     def prompts(self, prompt: str | Sequence[str] | None, ids: Any) -> Prompts:
-        """Read prompt or ids; neither means one empty text."""
+        """Read prompt or ids; neither means one empty text. Ids are read as they are."""
         if prompt is not None and ids is not None:
             raise UserError("a prompt is given twice", expected="prompt or ids", received="both")
         texts: list[str | None]
         if ids is not None:
             single, rows = _rows(ids)
-            rows, texts = [self.check(row) for row in rows], [None] * len(rows)
+            rows, texts = [self.check(row, self._read_first) for row in rows], [None] * len(rows)
         else:
             single, texts = _texts(prompt)
             rows = [self._framed(self.encode(text)) for text in texts]
         if self.spec.encoder is None:
-            return Prompts(single, [self._opened(row) for row in rows], None, texts)
-        return Prompts(single, [[self.started()] for _ in rows], [self._closed(row) for row in rows], texts)
+            return Prompts(single, [self._opened(row, as_is=ids is not None) for row in rows], None, texts)
+        source = [self._closed(row, as_is=ids is not None) for row in rows]
+        return Prompts(single, [[self.started()] for _ in rows], source, texts)
 
     def scored(
         self, text: str | None, ids: Sequence[int] | None, source: str | Sequence[int] | None
@@ -95,17 +98,18 @@ class Reader:
         """(inputs, targets, source) for Model.score."""
         if (text is None) == (ids is None):
             raise UserError("score needs a text", expected="text or ids", received="both" if ids else "neither")
-        given = self.encode(text) if text is not None else self._flat(ids)
+        given = self.encode(text) if text is not None else self._flat(ids, self._written)
         given = self._framed(given) if text is not None and self.spec.encoder is None else given
         if self.spec.encoder is not None:
             if source is None:
                 raise UserError("an encoder–decoder scores a target", expected="its source too", received="none")
-            memory = self._framed(self.encode(source)) if isinstance(source, str) else self._flat(source)
-            targets = self._closed(given)
-            return [self.started(), *targets[:-1]], targets, self._closed(memory)
+            given_ids = not isinstance(source, str)
+            memory = self._flat(source, self._read_first) if given_ids else self._framed(self.encode(source))
+            targets = self._closed(given, as_is=text is None)
+            return [self.started(), *targets[:-1]], targets, self._closed(memory, as_is=given_ids)
         if source is not None:
             raise UserError("a decoder alone reads no source", expected="text or ids", received="a source")
-        given = self._opened(given) if given else []
+        given = self._opened(given, as_is=text is None) if given else []
         if len(given) < 2:
             raise UserError("there is nothing to score", expected="at least 2 tokens", received=str(len(given)))
         return given[:-1], given[1:], None
@@ -119,32 +123,34 @@ class Reader:
             raise UserError("this model has no tokenizer", expected="ids=[…]", received="text")
         return list(self.tokenizer.encode(text))
 
-    def check(self, row: list[Any]) -> list[int]:
+    def check(self, row: list[Any], vocab: int) -> list[int]:
         """Whole numbers below the vocabulary, or TokenizerError."""
         for number in row:
-            if type(number) is not int or not 0 <= number < self._vocab:
+            if type(number) is not int or not 0 <= number < vocab:
                 raise TokenizerError(
                     "an id is not of this model's vocabulary",
-                    expected=f"whole numbers from 0 to {self._vocab - 1}",
+                    expected=f"whole numbers from 0 to {vocab - 1}",
                     received=repr(number)[:100],
                 )
         return row
 
-    def _flat(self, ids: Any) -> list[int]:
+    def _flat(self, ids: Any, vocab: int) -> list[int]:
         single, rows = _rows(ids)
         if not single:
             raise UserError("ids are one text's", expected="a flat list", received="a list of lists")
-        return self.check(rows[0])
+        return self.check(rows[0], vocab)
 
-    def _opened(self, row: list[int]) -> list[int]:
-        """A decoder's prompt: with the bos its training had, once; never empty."""
-        if self.bos is not None and row[:1] != [self.bos]:
+    def _opened(self, row: list[int], as_is: bool) -> list[int]:
+        """A decoder's prompt: with the bos its training had, once, unless it is left as it is; never empty."""
+        if self.bos is not None and row[:1] != [self.bos] and not as_is:
             return [self.bos, *row]
         return row or [self.started()]
 
-    def _closed(self, row: list[int]) -> list[int]:
-        """An encoder's input, or a target: with one eos."""
-        return row if self.eos is None or row[-1:] == [self.eos] else [*row, self.eos]
+    def _closed(self, row: list[int], as_is: bool) -> list[int]:
+        """An encoder's input, or a target: with one eos, unless it is left as it is; never empty where there is an eos."""
+        if self.eos is None or row[-1:] == [self.eos] or (as_is and row):
+            return row
+        return [*row, self.eos]
 
     def started(self) -> int:
         """The id that a decoder starts from."""

@@ -48,19 +48,20 @@ class Sampling(Options):
 _TOLD = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
-def chosen(usual: float, generation: Any, **given: Any) -> Sampling:
+def chosen(usual: float, generation: dict[str, Any], where: str = "generation_config.json", **given: Any) -> Sampling:
     """What was given; where that is None what a published model's generation_config.json says, if it draws (do_sample);
-    else the usual temperature. A given temperature of 0 takes nothing from the file. Raises ConfigError."""
+    else the usual temperature. Of what it says, repetition_penalty counts always; a given temperature of 0 takes nothing
+    else from the file, whose name is `where`. Raises ConfigError."""
     given = {name: value for name, value in given.items() if value is not None}
-    told: dict[str, Any] = {}
-    if isinstance(generation, dict) and generation.get("do_sample") is True and given.get("temperature") != 0:
-        told = {name: generation[name] for name in _TOLD if generation.get(name) is not None}
-        told = {name: value for name, value in told.items() if (name, value) != ("top_k", 0)}  # 0: all of them
-        try:
-            Sampling(**told)
-        except ConfigError as error:
-            error.message, error.change = f"generation_config.json: {error.message}", "correct it there"
-            raise
+    draws = generation.get("do_sample") is True and given.get("temperature") != 0
+    names = _TOLD if draws else ("repetition_penalty",)
+    told = {name: generation[name] for name in names if generation.get(name) is not None}
+    told = {name: value for name, value in told.items() if (name, value) != ("top_k", 0)}  # 0: all of them
+    try:
+        Sampling(**told)
+    except ConfigError as error:
+        error.message, error.change = f"{where}: {error.message}", "correct it there"
+        raise
     return Sampling(**{"temperature": usual, **told, **given})
 
 

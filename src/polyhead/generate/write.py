@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..nn import Tokens
 from .engine import Engine
+from .rules import Rules
 from .sample import Draws, History, Sampling, sample
 from .stop import Row
 
@@ -23,12 +24,13 @@ def write(
     source: Sequence[Sequence[int]] | Tokens | None = None,
     allowed: Tensor | None = None,
     first: Tensor | None = None,
+    rules: Rules | None = None,
     extrapolate: bool = False,
 ) -> Iterator[list[str]]:
     """Fill the rows (one limit of tokens for all); yields after every token what each row may now show.
 
-    allowed (V,) bool: the ids that may be written; first: those that may begin, None: the same; what the limits force
-    goes before both. Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
+    allowed (V,) bool: the ids that may be written; first: those that may begin, None: the same; rules: what may follow
+    what; an id that the limits force goes before all three. Rows that have ended ride along until half of those in the batch have, then leave it together: copying the cache
     costs about as much as a few steps, and happens log₂ B times at most.
     """
     budget = max(row.limits.max_tokens for row in rows)
@@ -37,9 +39,13 @@ def write(
     draws = Draws(seeds, engine.home) if sampling.temperature > 0 else None
     living = list(range(len(rows)))
     for place in range(budget):
-        forced = rows[0].limits.forced(place)
-        free = first if place == 0 and first is not None else allowed
-        ids = sample(logits, sampling, history, draws, free if forced is None else torch.arange(engine.vocab, device=engine.home) == forced)
+        may, forced = first if place == 0 and first is not None else allowed, rows[0].limits.forced(place)
+        if forced is not None:
+            may = torch.arange(engine.vocab, device=engine.home) == forced
+        elif rules is not None and not rules.empty:
+            texts = [None if rows[i].reason else [*prompts[i], *rows[i].ids] for i in living]
+            may = rules.allowed(texts, [len(rows[i].ids) for i in living], may, logits)
+        ids = sample(logits, sampling, history, draws, may)
         shown = [""] * len(rows)
         for i, number in zip(living, ids.tolist(), strict=True):
             if rows[i].reason is None:
