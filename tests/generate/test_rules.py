@@ -65,6 +65,7 @@ def test_beams_and_draws_keep_them_too(beams: int) -> None:
 TOLD: list[dict[str, Any]] = [
     {}, {"repetition_penalty": 1.7}, {"no_repeat_ngram_size": 2, "repetition_penalty": 1.2}, {"suppress_tokens": [5, 6, 9, 17, 20]},
     {"begin_suppress_tokens": list(range(3, 20))}, {"min_new_tokens": 9}, {"min_length": 12},
+    {"forced_bos_token_id": 1, "forced_eos_token_id": 2, "begin_suppress_tokens": list(range(3, 20))},
     {"bad_words_ids": [[7], [3, 4], [2], *([i, j] for i in range(3, 24) for j in (5, 6, 8, i))]},
 ]  # fmt: skip
 
@@ -94,7 +95,7 @@ def test_greedy_search_follows_what_transformers_follows(name: str, published: d
     theirs, folder = published[name]
     asked = torch.randint(3, 24, (6, 6), generator=torch.Generator().manual_seed(1))
     plain: list[list[int]] = []
-    for told in TOLD:
+    for told in (told for told in TOLD if name == "bart" or "forced_bos_token_id" not in told):
         said = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, **({"decoder_start_token_id": 2} if name == "bart" else {}), **told}
         theirs.generation_config = type(theirs.generation_config)(**said)
         (folder / "generation_config.json").write_text(json.dumps(said))

@@ -8,7 +8,6 @@ ends once no living prefix can overtake its best answer, which changes no result
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -108,8 +107,8 @@ def beam_search(
     living, width = searches, 1
     scores = torch.zeros(len(prompts), 1, dtype=torch.float64, device=engine.home)
     written: list[list[int]] = [list(prompt) for prompt in prompts]  # by row of the batch
-    for place in itertools.count():
-        may = allowed
+    while True:
+        may, place = allowed, len(living[0].trail)
         if rules is not None and not rules.empty:
             may = rules.allowed(written, [place] * len(written), allowed, logits)
         best, parents, tokens = _candidates(logits, scores, beam.beams, may, limits.forced(place))
