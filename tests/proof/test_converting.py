@@ -91,6 +91,8 @@ def test_what_the_target_cannot_express_is_named_and_nothing_is_left(tmp_path: P
 
 
 def test_places_that_are_not_for_a_model(made: Made, tmp_path: Path, alone: None) -> None:
+    with pytest.raises(UserError, match="inside another"):
+        ph.convert(made("llama_2"), "hf", made("llama_2") / "sub")
     with pytest.raises(UserError, match="in place"):
         ph.convert(made("llama_2"), "native", made("llama_2"))
     (tmp_path / "letters").mkdir()

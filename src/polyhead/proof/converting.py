@@ -79,6 +79,8 @@ def _check(folder: Path, to: str, out: Path, max_shard: int | None) -> None:
         raise UserError("polyhead's own format is one file", expected="no largest shard", received=f"{max_shard:,} bytes", change="leave it out")
     if out.exists() and folder.exists() and out.resolve() == folder.resolve():
         raise UserError("a model is not converted in place", expected="a folder of its own for the result", received=f"{out} twice", change="name another folder: -o OUT")
+    if folder.resolve() in out.resolve().parents:
+        raise UserError("a model does not belong inside another's folder", expected=f"a folder outside {folder}", received=str(out), change="name another folder: -o OUT")
     check_target(out)
 
 
