@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import polyhead as ph
-from polyhead.errors import UserError
+from polyhead.errors import ConfigError, UserError
 from polyhead.families import recipes
 
 from .folders import LLAMA, llama_weights, put
@@ -183,6 +183,29 @@ def test_h50_ids_outside_the_vocabulary(folder: Path, key: str) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 assert ph.load(folder).generate(ids=[1, 2], max_tokens=1, seed=0) is not None
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("value", ["x", 2.0, True, [2, "2"], {"a": 2}], ids=str)
+def test_an_end_that_is_no_id_is_refused_by_file_and_key(folder: Path, file: str, value: Any) -> None:
+    (folder / file).write_text(json.dumps((LLAMA if file == "config.json" else {}) | {"eos_token_id": value}))
+    error = attempt(folder)
+    assert isinstance(error, ConfigError) and f"{file}: eos_token_id" in error.message and error.received == repr(value)
+
+
+def test_an_end_beyond_the_vocabulary_is_left_out_with_a_warning(folder: Path) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 5000]}))
+    with pytest.warns(UserWarning, match=r"generation_config.json: eos_token_id \[1, 5000\] is not in the vocabulary"):
+        assert ph.load(folder).meta["eos"] == 1
+
+
+@pytest.mark.parametrize("keys", [
+    {"hidden_act": None}, {"dtype": "float7"}, {"torch_dtype": "float7"}, {"dtype": ["float32"]}, {"dtype": "nn"}, {"is_encoder_decoder": True},
+])  # fmt: skip
+def test_nonsense_is_refused_by_its_key(folder: Path, keys: dict[str, Any]) -> None:
+    assert attempt(changed(folder, dtype="bfloat16", torch_dtype="torch.float16", is_encoder_decoder=False)) is None
+    error = attempt(changed(folder, **keys))
+    assert isinstance(error, ConfigError) and f"config.json: {next(iter(keys))}" in error.message and error.expected
 
 
 def families() -> Iterator[str]:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import polyhead as ph
 from polyhead.errors import CheckpointError, ConfigError, ProofError, UserError
 from polyhead.nn import HeadSpec
-from polyhead.proof import reference, verifying
+from polyhead.proof import ours, questions, reference, verifying
 from polyhead.proof.measures import Answer, Limits, compare
 from polyhead.train import build_config, parse_overrides, train_run
 from tests.tiny import SMALL, TRAINING, write_files
@@ -108,6 +108,17 @@ def test_a_run_is_compared_as_the_folder_it_exports_to(tmp_path: Path, polyhead:
     assert ph.verify(ph.load(run)).equal
     ph.load(run).save(tmp_path / "exported", to="hf")
     assert polyhead("verify", run, "--against", tmp_path / "exported").code == 0
+
+
+def test_padding_is_not_written(made: Made) -> None:
+    model = ph.load(made("fsmt_mt"))
+    asked = questions.questions(model, 9, 0)[-1]
+
+    def written() -> list[int]:
+        return ours.Ours(model).write(asked, "lm")[0].ids[0, 1:].tolist()
+
+    model.meta["huggingface"]["config"]["pad_token_id"] = often = max(written(), key=written().count)
+    assert len(written()) > 8 and often not in written()
 
 
 def test_the_verb_says_equal_or_not_in_its_exit_code(made: Made, tmp_path: Path, polyhead: Any) -> None:

@@ -44,6 +44,7 @@ from .rows import (
     OPS,
     Config,
     Values,
+    check_facts,
     checked,
     choose,
     computed,
@@ -86,7 +87,9 @@ def read_config(
     wanted = recipe["hf"]["classes"][architecture] if heads is None else heads
     out = {head: recipe["hf"]["heads"][head] for head in wanted} or STATES
     template = recipe["spec"] | {"heads": out, "family": name}
-    return Reading(_validated(template, values, recipe, source), name, architecture, values)
+    spec = _validated(template, values, recipe, source)
+    check_facts(config, source, alone=spec.encoder is None)
+    return Reading(spec, name, architecture, values)
 
 
 def refuse_packed(config: Config, source: str) -> None:
@@ -206,6 +209,8 @@ def read_values(config: Config, recipe: Config, source: str) -> Values:
             if found is not None and not any(same(found, one) for one in allowed):
                 raise refused(source, spellings(key)[0], allowed, found)
         elif rest and isinstance(rest[0], dict):
+            if name == "act" and found is None and any(k in config for k in spellings(key)):
+                raise refused(source, spellings(key)[0], list(rest[0]), None)  # transformers has no activation of that name
             values[name] = choose(rest[0], found, rest[1] if len(rest) > 1 else MISSING, spellings(key)[0], source)
         elif rest and isinstance(rest[0], str) and rest[0].startswith("@"):
             default = rest[1] if len(rest) > 1 else None

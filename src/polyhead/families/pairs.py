@@ -20,7 +20,7 @@ from ..nn import PairSpec
 from . import exchange
 from .presets import PAIRED, PAIRS, preset, recipes
 from .problems import nearest
-from .rows import Config, number
+from .rows import Config, check_facts, number
 
 TOWERS = ("image", "text")
 
@@ -59,6 +59,7 @@ def is_pair(config: Config) -> bool:
 def read_pair(config: Config, source: str = "config.json") -> PairReading:
     """The architecture of a pair's config.json. ConfigError names part and key."""
     exchange.refuse_packed(config, source)
+    check_facts(config, source, alone=False)
     name, data = next((name, data) for name, data in PAIRS.items() if config["model_type"] in data["types"])
     if config.get("architectures") not in (None, [], [data["class"]]):
         others = [c for r in recipes().values() if "hf" in r and set(r["hf"]["types"]) & set(data["types"]) for c in r["hf"]["classes"]]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+
 from ..errors import ConfigError
 from .layouts import LAYOUTS
 from .problems import nearest
@@ -64,6 +66,16 @@ def _synonyms(choices: Any, one: Any, other: Any) -> bool:
         return False
     first, second = ([value for word, value in choices.items() if same(word, said)] for said in (one, other))
     return bool(first) and first == second
+
+
+def check_facts(config: Config, source: str, alone: bool) -> None:
+    """What no number of the network depends on must be possible all the same. alone: the model is a decoder alone."""
+    for key in ("dtype", "torch_dtype"):
+        told = config.get(key)
+        if told is not None and not (isinstance(told, str) and isinstance(getattr(torch, told.removeprefix("torch."), None), torch.dtype)):
+            raise impossible(source, key, "float32, bfloat16, float16 or another dtype's name", told)
+    if alone and config.get("is_encoder_decoder") is True:
+        raise impossible(source, "is_encoder_decoder", "false: this class is a decoder alone", True)
 
 
 def refused(source: str, key: str, allowed: list[Any], found: Any) -> ConfigError:

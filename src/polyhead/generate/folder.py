@@ -30,7 +30,7 @@ from ..checkpoint.huggingface import as_huggingface, read_network
 from ..checkpoint.huggingface import read_architecture as read_config
 from ..checkpoint.pair import pair_as_huggingface, read_pair
 from ..checkpoint.sentences import HEAD, MODULES, dense_tensors, sentence_files, split_head, transformer_folder
-from ..errors import CheckpointError, TokenizerError
+from ..errors import CheckpointError, ConfigError, TokenizerError
 from ..families import is_pair
 from ..families import read_pair as read_pair_config
 from ..nn import ModelSpec, Pair, PairSpec, Transformer
@@ -170,29 +170,28 @@ def _facts(spec: ModelSpec | PairSpec, config: dict[str, Any], generation: dict[
     """What generation needs to know, from generation_config.json, else config.json: ends and starts of a text."""
     if isinstance(spec, PairSpec):
         return {"objective": "pair"}
-    ids = [f"{role}_token_id" for role in ("bos", "eos", "decoder_start")]
-    told = {key: generation.get(key, config.get(key)) for key in ids}
-    start = told["decoder_start_token_id"] if spec.encoder is not None else told["bos_token_id"]
-    shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
     vocab = spec.vocab or 0
-    facts = {"eos": _known(told["eos_token_id"], vocab, "eos_token_id"), "start": _known(start, vocab, "the start token's id")}
+    eos = _told("eos_token_id", vocab, generation, config)
+    start = _told("decoder_start_token_id" if spec.encoder is not None else "bos_token_id", vocab, generation, config)
+    shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
+    facts: dict[str, Any] = {"eos": eos, "start": start}
     if shape == "seq2seq":  # where both files are, transformers asks the first alone
-        facts |= {f"forced_{role}": _forced(generation or config, f"forced_{role}_token_id", vocab) for role in ("bos", "eos")}
+        forced = {role: _told(f"forced_{role}_token_id", vocab, generation, {} if generation else config) for role in ("bos", "eos")}
+        # of several the smallest, as transformers takes where all are equal
+        facts |= {f"forced_{role}": min(ids) if isinstance(ids, list) else ids for role, ids in forced.items()}
     return {"objective": shape} | {key: value for key, value in facts.items() if value is not None}
 
 
-def _forced(told: dict[str, Any], key: str, vocab: int) -> int | None:
-    """The id that is forced; of several the smallest, as transformers takes where all are equal."""
-    ids = _known(told.get(key), vocab, key)
-    return min(ids) if isinstance(ids, list) else ids
-
-
-def _known(ids: Any, vocab: int, key: str) -> int | list[int] | None:
-    """An id, or ids, of the vocabulary; others, which classes' defaults put into configs of small models, are warned of."""
+def _told(key: str, vocab: int, generation: dict[str, Any], config: dict[str, Any]) -> int | list[int] | None:
+    """An id, or ids, of the vocabulary, by the first file that has the key; others, which classes' defaults put into configs
+    of small models, are warned of. ConfigError for what is no id."""
+    where, ids = (GENERATION, generation[key]) if key in generation else (CONFIG, config.get(key))
     several = ids if isinstance(ids, list) else [] if ids is None else [ids]
-    kept = [i for i in several if type(i) is int and 0 <= i < vocab]
+    if any(type(i) is not int for i in several):
+        raise ConfigError(f"{where}: {key} is not possible", expected="an id, a list of ids, or null", received=repr(ids)[:100], change="correct it there")
+    kept = [i for i in several if 0 <= i < vocab]
     if len(kept) < len(several):
-        warnings.warn(f"config.json: {key} {str(ids)[:60]} is not in the vocabulary of {vocab}: it is left out", stacklevel=6)
+        warnings.warn(f"{where}: {key} {str(ids)[:60]} is not in the vocabulary of {vocab}: it is left out", stacklevel=6)
     return None if not kept else kept[0] if len(kept) == 1 else kept
 
 

@@ -14,7 +14,7 @@ from ..generate import Model
 from ..generate.engine import evaluating, language_head
 from ..nn import At, ModelSpec, Pair, PairSpec, Tokens, Transformer
 from .measures import Answer
-from .questions import WRITTEN, Question
+from .questions import WRITTEN, Question, padding_ids
 
 
 class Ours:
@@ -45,16 +45,17 @@ class Ours:
     @torch.inference_mode()
     def write(self, asked: Question, head: str) -> tuple[Question, Answer] | None:
         """(the question and what was written greedily after it, the logits each new token was chosen by), token by token
-        through the cache. None where the context has no room. An end of text is written like any other token."""
+        through the cache. None where the context has no room. An end of text is written like any other token; padding is not:
+        inside a text it means nothing, and classes that count positions by ids give it none."""
         assert asked.ids is not None
         rows = asked.ids if asked.source is None and asked.signal is None else asked.ids[:, :1]
         count = max(1, min(WRITTEN, self.model.text_spec.context + 1 - rows.shape[1]))
         steps = self._after_signal(asked, rows, count, head) if asked.signal is not None else self._after_text(asked, rows, count)
-        written = [rows]
+        written, padding = [rows], torch.tensor(sorted(padding_ids(self.model)), dtype=torch.long)
         try:
             told = [next(steps).cpu()]
             while len(told) < count:
-                written.append(told[-1].argmax(-1, keepdim=True))
+                written.append(told[-1].index_fill(-1, padding, float("-inf")).argmax(-1, keepdim=True))
                 told.append(steps.send(written[-1][:, 0]).cpu())
         except UserError:  # the learned positions of one stack are fewer than the context
             return None

@@ -55,6 +55,18 @@ def prompt(model: Model, asked: list[Question]) -> Question:
     return last._replace(ids=last.ids[:, : max(1, last.ids.shape[1] // 2)])
 
 
+def padding_ids(model: Model) -> set[int]:
+    """The ids that pad rows of a model that reads text."""
+    told = _config(model).get("pad_token_id"), getattr(model.tokenizer, "pad", None)
+    return {i for i in told if type(i) is int and 0 <= i < (model.text_spec.top.embedding.vocab or 0)}
+
+
+def _config(model: Model) -> dict[str, Any]:
+    kept = model.meta.get("huggingface")
+    config = kept.get("config") if isinstance(kept, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
 class _Asking:
     """Makes questions for one model."""
 
@@ -153,9 +165,7 @@ class _Asking:
 
     @property
     def _config(self) -> dict[str, Any]:
-        kept = self.model.meta.get("huggingface")
-        config = kept.get("config") if isinstance(kept, dict) else None
-        return config if isinstance(config, dict) else {}
+        return _config(self.model)
 
     def _ends(self) -> set[int]:
         """The ids that pooling heads look for."""
