@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from polyhead.families import defaults, for_objective, preset, presets, with_vocab
+from polyhead.families import defaults, for_objective, preset, with_vocab
 from polyhead.nn import ModelSpec, Tokens, Transformer
 from polyhead.train.config import TrainingConfig
 from polyhead.train.optim import Optimizer
 
-NANOS = [name for name in presets() if name.endswith(("-nano", "-micro", "-mini"))]
+from .test_preset_counts import CPU_SIZES
+
+NANOS = sorted(CPU_SIZES)
 
 
 def spec_of(name: str, vocab: int | None = None) -> ModelSpec:
