@@ -149,7 +149,7 @@ def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dty
     meta = source.folder.object(META) or {}
     _refuse_newer(source.path / META, meta.get("format"), META_VERSION)
     generation = source.folder.object(GENERATION)
-    meta = _facts(net.spec, source.config, generation or {}) | meta
+    meta = _facts(net.spec, source.path, source.config, generation or {}) | meta
     meta["huggingface"] = {"config": source.config} | ({} if generation is None else {"generation": generation})
     if sentences is not None:
         meta["sentences"] = sentences.facts
@@ -166,32 +166,32 @@ def _preprocessor(source: Source) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _facts(spec: ModelSpec | PairSpec, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
+def _facts(spec: ModelSpec | PairSpec, folder: Path, config: dict[str, Any], generation: dict[str, Any]) -> dict[str, Any]:
     """What generation needs to know, from generation_config.json, else config.json: ends and starts of a text."""
     if isinstance(spec, PairSpec):
         return {"objective": "pair"}
-    vocab = spec.vocab or 0
-    eos = _told("eos_token_id", vocab, generation, config)
-    start = _told("decoder_start_token_id" if spec.encoder is not None else "bos_token_id", vocab, generation, config)
+    vocab, files = spec.vocab or 0, [(folder / GENERATION, generation), (folder / CONFIG, config)]
+    eos = _told("eos_token_id", vocab, files)
+    start = _told("decoder_start_token_id" if spec.encoder is not None else "bos_token_id", vocab, files)
     shape = "seq2seq" if len(spec.stacks) == 2 else "causal" if spec.encoder is None else "masked"
     facts: dict[str, Any] = {"eos": eos, "start": start}
     if shape == "seq2seq":  # where both files are, transformers asks the first alone
-        forced = {role: _told(f"forced_{role}_token_id", vocab, generation, {} if generation else config) for role in ("bos", "eos")}
+        forced = {role: _told(f"forced_{role}_token_id", vocab, files[:1] if generation else files) for role in ("bos", "eos")}
         # of several the smallest, as transformers takes where all are equal
         facts |= {f"forced_{role}": min(ids) if isinstance(ids, list) else ids for role, ids in forced.items()}
     return {"objective": shape} | {key: value for key, value in facts.items() if value is not None}
 
 
-def _told(key: str, vocab: int, generation: dict[str, Any], config: dict[str, Any]) -> int | list[int] | None:
+def _told(key: str, vocab: int, files: list[tuple[Path, dict[str, Any]]]) -> int | list[int] | None:
     """An id, or ids, of the vocabulary, by the first file that has the key; others, which classes' defaults put into configs
     of small models, are warned of. ConfigError for what is no id."""
-    where, ids = (GENERATION, generation[key]) if key in generation else (CONFIG, config.get(key))
+    where, ids = next(((path, told[key]) for path, told in files if key in told), (files[-1][0], None))
     several = ids if isinstance(ids, list) else [] if ids is None else [ids]
     if any(type(i) is not int for i in several):
         raise ConfigError(f"{where}: {key} is not possible", expected="an id, a list of ids, or null", received=repr(ids)[:100], change="correct it there")
     kept = [i for i in several if 0 <= i < vocab]
     if len(kept) < len(several):
-        warnings.warn(f"{where}: {key} {str(ids)[:60]} is not in the vocabulary of {vocab}: it is left out", stacklevel=6)
+        warnings.warn(f"{where.name}: {key} {str(ids)[:60]} is not in the vocabulary of {vocab}: it is left out", stacklevel=6)
     return None if not kept else kept[0] if len(kept) == 1 else kept
 
 
