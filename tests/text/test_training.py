@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,22 @@ def test_wrong_kinds_and_options_are_named() -> None:
         Tokenizer.train([b"bytes"], "bpe")  # type: ignore[list-item]
     with pytest.raises(TokenizerError, match="lone surrogate"):
         Tokenizer.train(["a\ud800"], "byte_bpe")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentinels_are_special_tokens_after_the_usual_ones(kind: str, tmp_path: Path) -> None:
+    plain, tokenizer = (Tokenizer.train(["some text, some words"], kind, sentinels=n) for n in (0, 12))
+    first = min(i for i in range(plain.vocab_size) if i not in plain.special)
+    assert tokenizer.sentinels == tuple(range(first, first + 12)) and plain.sentinels == ()
+    assert tokenizer.special == plain.special | set(tokenizer.sentinels)
+    assert tokenizer.vocab_size == plain.vocab_size + 12
+    assert not set(tokenizer.encode("<extra_id_0> text")) & set(tokenizer.sentinels)
+    assert Tokenizer.load(tokenizer.save(tmp_path / kind)).sentinels == tokenizer.sentinels
+
+
+def test_sentinels_of_ones_own_are_not_doubled_and_wrong_counts_are_named() -> None:
+    tokenizer = Tokenizer.train(["text"], "bytes", special=["<eos>", "<extra_id_1>"], sentinels=2)
+    assert tokenizer.sentinels == (2, 1)
+    for wrong in (-1, 10**6, "many"):
+        with pytest.raises(TokenizerError, match="sentinels"):
+            Tokenizer.train(["text"], "bytes", sentinels=wrong)

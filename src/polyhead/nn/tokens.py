@@ -32,10 +32,12 @@ class Batch(NamedTuple):
     """What one training step sees.
 
     targets: (B, T) long, aligned with `inputs` (already shifted for causal objectives).
-    weights: (B, T) float32, 0 = not trained. source: the encoder's input of an encoder–decoder.
+    weights: (B, T) float32, 0 = not trained. source: the encoder's input of an encoder–decoder. labels: (B,) long, what
+    the pair head is asked beside the masked tokens: 0 = the second segment follows, or both are in order; 1 = not.
     """
 
     inputs: Tokens
     targets: Tensor
     weights: Tensor
     source: Tokens | None = None
+    labels: Tensor | None = None

@@ -16,6 +16,7 @@ Spec = dict[str, Any]
 KINDS = ("words", "chars", "bytes", "byte_bpe", "bpe", "wordpiece", "unigram", "sentencepiece")
 ROLES = ("pad", "bos", "eos", "unk", "mask", "cls", "sep")
 SPECIAL = tuple(f"<{role}>" for role in ROLES)
+SENTINEL = "<extra_id_{}>"  # T5's, for spans that were taken out
 MARK = "\u2581"  # ▁, sentencepiece's visible space
 BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
 SUFFIX = "</w>"  # Sennrich's end of word

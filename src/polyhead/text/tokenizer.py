@@ -15,7 +15,7 @@ from polyhead.text.chat import render as render_chat
 from polyhead.text.export import exported_config, files_templates, read_templates, write_beside, write_files
 from polyhead.text.files import inside, optional_json, read_json, write
 from polyhead.text.guard import build_engine, check, engine_error, parsing_engine
-from polyhead.text.kinds import BYTE_TOKENS, MARK, ROLES, Spec, is_lossless, kind_of, marks_spaces, vocabulary
+from polyhead.text.kinds import BYTE_TOKENS, MARK, ROLES, SENTINEL, Spec, is_lossless, kind_of, marks_spaces, vocabulary
 from polyhead.text.old import Old, is_old, read_old
 from polyhead.text.pieces import Pieces, Stream, build_pieces, renderer
 from polyhead.text.rows import front_engine, front_of
@@ -104,6 +104,7 @@ class Tokenizer:
         special: Iterable[str] | None = None,
         exact: bool = False,
         sample_chars: int = SAMPLE_CHARS,
+        sentinels: int = 0,
         **options: Any,
     ) -> Tokenizer:
         """Learn a tokenizer from a stream of texts, which is read once and never held.
@@ -111,7 +112,8 @@ class Tokenizer:
         vocab_size: special tokens included; None = 8 000 (words: 30 000, chars: all). A corpus with less to offer
         gives a smaller one and a `SmallCorpusWarning`, or an error if `exact`. special: instead of the default seven,
         <pad> <bos> <eos> <unk> <mask> <cls> <sep> (without <unk> where every text can be spelled). sample_chars: stop
-        reading after so many characters.
+        reading after so many characters. sentinels: reserve <extra_id_0>, <extra_id_1> … after the special tokens, as
+        span corruption needs (T5 has 100); they are special tokens too.
 
         options, by kind: words `split` ("words" apart from signs, or "spaces") and `min_frequency`; chars
         `byte_fallback`; byte_bpe `pretokenize` (False: merges cross spaces; learns from the first 20 million
@@ -121,7 +123,8 @@ class Tokenizer:
         Raises `TokenizerError` for a wrong option or a size without room for the alphabet, `DataError` for no text.
         """
         return cls(
-            train_spec(texts, kind, vocab_size, special, exact, sample_chars, options), where="the new tokenizer"
+            train_spec(texts, kind, vocab_size, special, exact, sample_chars, options, sentinels),
+            where="the new tokenizer"
         )
 
     @classmethod
@@ -177,6 +180,14 @@ class Tokenizer:
     def config(self) -> dict[str, Any]:
         """The tokenizer_config.json: the roles, and what else one that was loaded said (nothing that names code)."""
         return self._full_config()
+
+    @cached_property
+    def sentinels(self) -> tuple[int, ...]:
+        """Ids of <extra_id_0>, <extra_id_1> … as far as there are any: what stands for a span that was taken out (T5)."""
+        found: list[int] = []
+        while (number := self._ids.get(name := SENTINEL.format(len(found)), self._ids.get(MARK + name))) is not None:
+            found.append(number)
+        return tuple(found)
 
     @cached_property
     def fingerprint(self) -> str:

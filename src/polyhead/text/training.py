@@ -22,6 +22,7 @@ from polyhead.text.kinds import (
     BYTE_TOKENS,
     KINDS,
     MARK,
+    SENTINEL,
     SPECIAL,
     SUFFIX,
     Spec,
@@ -35,6 +36,7 @@ _SEGMENT = 4096  # characters fed at once: a longer word counts as several
 _UNSPLIT_SEGMENT, _UNSPLIT_CHARS, _UNSPLIT_PIECE = 1024, 20_000_000, 32
 _WORD_CHARS = 32  # longest word the Unigram trainer looks at whole
 _COUNTED_WORDS = 2_000_000
+_SENTINELS = 10_000
 _WORDS_AND_SIGNS = re.compile(r"\w+|[^\w\s]+")
 _RAW_WORDS = re.compile(r" ?[^ \n]+| |\n+")  # what `kinds._raw_text` splits into
 
@@ -82,10 +84,14 @@ def train_spec(
     exact: bool,
     sample_chars: int,
     options: dict[str, Any],
+    sentinels: int = 0,
 ) -> Spec:
     """The `tokenizer.json` of a new tokenizer. See `Tokenizer.train`."""
     _check_options(kind, options)
     chosen = _special_tokens(kind, special, options)
+    if not isinstance(sentinels, int) or not 0 <= sentinels <= _SENTINELS:
+        raise TokenizerError("sentinels is not a number of tokens", expected=f"0 to {_SENTINELS}", received=repr(sentinels))
+    chosen = tuple(dict.fromkeys((*chosen, *(SENTINEL.format(number) for number in range(sentinels)))))
     unsplit = options.get("pretokenize") is False
     limit = min(sample_chars, _UNSPLIT_CHARS) if unsplit else sample_chars
     segments = _segments([texts] if isinstance(texts, str) else texts, limit, _UNSPLIT_SEGMENT if unsplit else _SEGMENT)

@@ -226,7 +226,7 @@ def move(batch: Batch, device: torch.device) -> Batch:
         return t.to(device, non_blocking=True) if isinstance(t, Tensor) else t
 
     source = None if batch.source is None else Tokens(*map(go, batch.source))
-    return Batch(Tokens(*map(go, batch.inputs)), go(batch.targets), go(batch.weights), source)
+    return Batch(Tokens(*map(go, batch.inputs)), go(batch.targets), go(batch.weights), source, go(batch.labels))
 
 
 def mixed(*parts: int) -> int:

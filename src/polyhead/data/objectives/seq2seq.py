@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
 from ...errors import ConfigError, DataError
 from ...nn.tokens import Batch, Tokens
-from ..order import permute
 from ..tokenfile import PairFile
-from .base import Objective
+from .pooled import Pooled, padded
 
 
-class Seq2Seq(Objective):
+class Seq2Seq(Pooled):
     """Pairs: source ids + `<eos>` for the encoder; `<bos>` + target for the decoder, asked for target + `<eos>`.
 
     source_limit, target_limit: tokens, the special ones included. over: what happens to a longer pair: "truncate"
@@ -35,9 +32,9 @@ class Seq2Seq(Objective):
         multiple: int = 1,
         pool: int = 64,
     ) -> None:
-        _check(pairs, source_limit, target_limit, over, multiple, pool)
+        super().__init__(multiple, pool)
+        _check(pairs, source_limit, target_limit, over)
         self.pairs, self.source_limit, self.target_limit = pairs, source_limit, target_limit
-        self.multiple, self.pool = multiple, pool
         special = pairs.file.special
         self._eos = special["eos"]
         self._bos = special.get("bos", special.get("pad", self._eos))
@@ -45,7 +42,6 @@ class Seq2Seq(Objective):
         self._kept: np.ndarray | None = None
         self.notes: list[str] = []
         self._limit(over)
-        self._memo: dict[tuple[int, int, int, int], np.ndarray] = {}
 
     def _limit(self, over: str) -> None:
         (a, b), (c, d) = self.pairs.sources, self.pairs.targets
@@ -98,11 +94,8 @@ class Seq2Seq(Objective):
             Tokens(torch.from_numpy(decoder)),
             torch.from_numpy(target),
             torch.from_numpy(weights.astype(np.float32)),
-            _source(source, source_length),
+            padded(source, source_length),
         )
-
-    def _width(self, lengths: np.ndarray) -> int:
-        return -(-int(lengths.max()) // self.multiple) * self.multiple
 
     def _ragged(self, begin: np.ndarray, length: np.ndarray, width: int) -> np.ndarray:
         """(B, width) ids: `length` tokens from `begin` in each row, then padding."""
@@ -112,72 +105,8 @@ class Seq2Seq(Objective):
         at = np.where(inside, begin[:, None] + offset, 0)
         return np.where(inside, tokens[at].astype(np.int64), self._pad)
 
-    def evaluation(self, batch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """In the corpus' order; the last batch may be smaller."""
-        for at in range(rank * batch, len(self), world * batch):
-            yield self.make(np.arange(at, min(at + batch, len(self))), 0, 0)
 
-    def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """As Objective's, but the samples of one batch are of about one length. `count` is the batch size, and
-        `start` a multiple of it: slices of pools fall on the batches, also where a batch straddles two epochs."""
-        n, at, end = len(self), start, start + count
-        epochs: list[int] = []
-        parts: list[np.ndarray] = []
-        while at < end:
-            epoch, place = divmod(at, n)
-            pool = max(0, (place - self._head(epoch, count)) // (count * self.pool))
-            first = self._pool_start(epoch, pool, count)
-            parts.append(self._sorted_pool(seed, epoch, pool, count)[place - first : place - first + end - at])
-            epochs += [epoch] * len(parts[-1])
-            at += len(parts[-1])
-        return np.array(epochs), np.concatenate(parts)
-
-    def _head(self, epoch: int, batch: int) -> int:
-        """The samples at an epoch's beginning that complete the last batch of the epoch before."""
-        return -epoch * len(self) % batch
-
-    def _pool_start(self, epoch: int, pool: int, batch: int) -> int:
-        return self._head(epoch, batch) + pool * batch * self.pool if pool else 0
-
-    def _sorted_pool(self, seed: int, epoch: int, pool: int, batch: int) -> np.ndarray:
-        name = (seed, epoch, pool, batch)
-        if (known := self._memo.get(name)) is not None:
-            return known
-        n, head = len(self), self._head(epoch, batch)
-        first, last = self._pool_start(epoch, pool, batch), min(n, self._pool_start(epoch, pool + 1, batch))
-        members = permute(np.arange(first, last), n, seed, epoch)
-        source, target = self.lengths(members)
-        members = members[np.lexsort((source, np.maximum(source, target)))]
-        cuts = [first, *range(first + (head if pool == 0 and head else batch), last, batch), last]
-        out, taken = np.empty_like(members), 0
-        for i in permute(np.arange(len(cuts) - 1), len(cuts) - 1, seed, epoch, pool, 1).tolist():
-            size = cuts[i + 1] - cuts[i]
-            out[cuts[i] - first : cuts[i + 1] - first] = members[taken : taken + size]
-            taken += size
-        self._memo = {**dict(list(self._memo.items())[-3:]), name: out}  # replaced whole: other threads may read
-        return out
-
-    def padded_share(self, batch: int, seed: int = 0) -> float:
-        """The share of padding among all places of the first epoch's batches, source and target together."""
-        places = used = 0
-        for step in range(max(1, len(self) // batch)):
-            _, indices = self.order(step * batch, batch, seed)
-            for lengths in self.lengths(indices):
-                places += len(lengths) * self._width(lengths)
-                used += int(lengths.sum())
-        return 1 - used / places
-
-
-def _source(ids: np.ndarray, length: np.ndarray) -> Tokens:
-    width = ids.shape[1]
-    if int(length.min()) == width:
-        return Tokens(torch.from_numpy(ids))
-    position = np.arange(width)
-    pos = np.where(position < length[:, None], position, -1)
-    return Tokens(torch.from_numpy(ids), pos=torch.from_numpy(pos), padded=True)
-
-
-def _check(pairs: PairFile, source_limit: int, target_limit: int, over: str, multiple: int, pool: int) -> None:
+def _check(pairs: PairFile, source_limit: int, target_limit: int, over: str) -> None:
     if "eos" not in pairs.file.special:
         raise DataError(
             f"{pairs.file.path} was packed with a tokenizer without <eos>: a decoder could never stop",
@@ -192,5 +121,3 @@ def _check(pairs: PairFile, source_limit: int, target_limit: int, over: str, mul
         )
     if over not in ("truncate", "drop"):
         raise ConfigError("over-long pairs", expected='"truncate" or "drop"', received=repr(over))
-    if multiple < 1 or pool < 1:
-        raise ConfigError("multiple and pool", expected="at least 1", received=f"{multiple} and {pool}")
