@@ -260,7 +260,7 @@ def test_options_without_sense_are_refused(tmp_path) -> None:
         dict(split="word"),
         dict(format="xml"),
         dict(max_bad=2.0),
-        dict(columns=("a", "b", "c")),
+        dict(columns=("a", "b", "c", "d")),
     ):
         with pytest.raises(ConfigError):
             open_source(path, **bad)

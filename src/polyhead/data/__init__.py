@@ -4,7 +4,12 @@ sources.py      open_source: what the user names → documents or pairs; holdout
 opening.py      which files are meant, and are they text, pairs, rows or a data set?
 files.py        a path → its files, and what each of them is
 readers.py      one file → documents, pairs or rows
-rows.py         rows of JSONL, CSV, TSV, Parquet: columns, and what happens to broken ones
+rows.py         rows of JSONL, CSV, TSV, Parquet
+tally.py        what happens to broken ones
+shapes.py       what rows are, told from the first of them
+columns.py      which columns are meant
+reading.py      what was asked for, and what was found
+examples.py     the record types beyond text and pairs
 hub.py          data sets through the `datasets` library
 corpus.py       a corpus that can be read again and again; the survey that reads it first
 holdout.py      which document belongs to which part

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from .pieces import Pair, Piece
-from .rows import Tally
-
-Record = Piece | Pair
+from .examples import KINDS, texts
+from .reading import Record
+from .tally import Tally
 
 
 class Unit(NamedTuple):
@@ -25,7 +24,7 @@ class Unit(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """documents: documents, or pairs. characters: of all of them together. skipped: units that were no text."""
+    """documents: documents, or records of another kind. characters: of all of them together. skipped: units that were no text."""
 
     documents: int
     characters: int
@@ -35,7 +34,7 @@ class Survey(NamedTuple):
 
 @dataclass
 class Corpus:
-    """kind: "text" or "pairs". lenient: names of units to pass over if they are no text (the files of a folder).
+    """kind: one of examples.KINDS. lenient: names of units to pass over if they are no text (the files of a folder).
     identity: what a cached result depends on, as JSON data, looked up anew at every call."""
 
     kind: str
@@ -59,7 +58,7 @@ class Corpus:
         documents = characters = 0
         for unit in self.units:
             try:
-                more, size = _totals(unit.read(tally))
+                more, size = _totals(unit.read(tally), self.kind)
             except DataError:
                 if unit.name not in self.lenient:
                     raise
@@ -69,8 +68,8 @@ class Corpus:
         tally.judge()
         if not documents:
             raise DataError(
-                f"{self.name} holds no text",
-                expected="at least one document" if self.kind == "text" else "at least one pair",
+                f"{self.name} holds no {'pictures' if self.kind == 'images' else 'text'}",
+                expected=f"at least one {KINDS[self.kind]}",
                 received=f"{len(self.units)} files, {len(skipped)} of them not text",
                 change="name a file or folder with text",
             )
@@ -89,11 +88,12 @@ class Corpus:
                 yield from unit.read(tally)
 
 
-def _totals(records: Iterator[Record]) -> tuple[int, int]:
+def _totals(records: Iterator[Any], kind: str) -> tuple[int, int]:
     documents = characters = 0
-    for first, second in records:
-        if isinstance(second, str):
-            documents, characters = documents + 1, characters + len(first) + len(second)
-        else:
-            documents, characters = documents + second, characters + len(first)
+    if kind == "text":
+        for text, ends in records:
+            documents, characters = documents + ends, characters + len(text)
+        return documents, characters
+    for record in records:
+        documents, characters = documents + 1, characters + sum(map(len, texts(record)))
     return documents, characters

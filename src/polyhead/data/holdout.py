@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import DataError
 from .corpus import Corpus
+from .examples import KINDS
 from .order import key, noise
-from .pieces import Pair, Piece
+from .pieces import Piece
 
 _BLOCK = 1 << 14
 
@@ -57,17 +58,16 @@ class Part:
             low, high = int(hashes.argmin()), int(hashes.argmax())
             lowest = min(lowest, (int(hashes[low]), first + low))
             highest = max(highest, (int(hashes[high]), first + high))
-        what = "documents" if self._corpus.kind == "text" else "pairs"
         held = min(max(count, 1), documents - 1)
-        self.notes.append(f"{held} of {documents} {what} are held out for validation")
+        self.notes.append(f"{held} of {documents} {KINDS[self._corpus.kind]}s are held out for validation")
         return _Rule(None, lowest[1] if count == 0 else -1, highest[1] if count == documents else -1)
 
     def _cut_rule(self, characters: int) -> _Rule:
-        if self._corpus.kind == "pairs" or characters < 2:
+        if self._corpus.kind != "text" or characters < 2:
             raise DataError(
                 f"{self._corpus.name} is too small to hold out a part for validation",
                 expected="at least two documents, or one of two characters",
-                received=f"1 {'pair' if self._corpus.kind == 'pairs' else 'character'}",
+                received=f"1 {'character' if self._corpus.kind == 'text' else KINDS[self._corpus.kind]}",
                 change="add text",
             )
         wanted = min(max(1, characters - round(self._share * characters)), characters - 1)
@@ -96,10 +96,11 @@ class Part:
             yield from (inside == self._held).tolist()
             first += _BLOCK
 
-    def pairs(self, records: Iterable[Pair]) -> Iterator[Pair]:
-        for pair, mine in zip(records, self._members(), strict=False):
+    def whole(self, records: Iterable[Any]) -> Iterator[Any]:
+        """This part's share of records that are one piece each."""
+        for record, mine in zip(records, self._members(), strict=False):
             if mine:
-                yield pair
+                yield record
 
     def pieces(self, records: Iterable[Piece]) -> Iterator[Piece]:
         if (cut := self._rule().cut) is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .rows import Columns, Row, Tally
+from .columns import Columns, Row
+from .tally import Tally
 
 
 def is_saved(folder: Path) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 
 from ..errors import DataError
 from . import hub, pieces
-from .corpus import Corpus, Record, Unit
+from .corpus import Corpus, Unit
 from .files import FORMATS, Entry, is_language, looks_like_file, single, suffix, unreadable, walk
 from .pieces import Pair
-from .readers import Asked, chunks_of, columns_of, looks_like_scan, picked, reader
-from .rows import Tally
+from .readers import Found, chunks_of, looks_like_scan, reader
+from .reading import Asked, Record
+from .shapes import picked, reading_of
+from .tally import Tally
 
 Where = str | os.PathLike[str]
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
@@ -94,9 +96,9 @@ def _stats(paths: list[tuple[Path, str]], asked: Asked) -> dict[str, Any]:
 
 def _file(path: Path, asked: Asked) -> Corpus:
     entry = single(path, asked.format)
-    kind, read, notes = reader(entry, asked)
+    found = reader(entry, asked)
     identity = partial(_stats, [(path, entry.name)], asked)
-    return Corpus(kind, str(path), [Unit(entry.name, read)], identity, asked.max_bad, notes=notes)
+    return Corpus(found.kind, str(path), [Unit(entry.name, found.read)], identity, asked.max_bad, notes=found.notes)
 
 
 def _folder(path: Path, asked: Asked) -> Corpus:
@@ -108,16 +110,16 @@ def _folder(path: Path, asked: Asked) -> Corpus:
             received="; ".join(skipped.notes()) or "an empty folder",
             change="name a folder with text",
         )
-    kind, _, notes = reader(entries[0], asked, folder=True)
-    units = [Unit(entry.name, partial(_read_again, entry, asked, kind)) for entry in entries]
+    found = reader(entries[0], asked, folder=True)
+    units = [Unit(entry.name, partial(_read_again, entry, asked, found)) for entry in entries]
     identity = partial(_stats, [(entry.path, entry.name) for entry in entries], asked)
     lenient = frozenset(entry.name for entry in entries if entry.format == "text")
-    return Corpus(kind, str(path), units, identity, asked.max_bad, lenient, notes + skipped.notes())
+    return Corpus(found.kind, str(path), units, identity, asked.max_bad, lenient, found.notes + skipped.notes())
 
 
-def _read_again(entry: Entry, asked: Asked, kind: str, tally: Tally) -> Iterator[Record]:
+def _read_again(entry: Entry, asked: Asked, first: Found, tally: Tally) -> Iterator[Record]:
     """Shapes are looked up when a file of a folder is read, so that a thousand files open at once."""
-    return reader(entry, asked._replace(kind=kind), folder=True)[1](tally)
+    return reader(entry, asked._replace(kind=first.kind, sort=first.sort), folder=True).read(tally)
 
 
 def _are_parallel(one: Path, two: Path, asked: Asked) -> bool:
@@ -173,11 +175,11 @@ def _side_by_side(one: Path, two: Path, asked: Asked, tally: Tally) -> Iterator[
 def _dataset(name: str, folder: Path | None, asked: Asked) -> Corpus:
     data = hub.load(name, folder, asked.subset, asked.part)
     opened = partial(hub.rows_of, data, name)
-    columns, notes = columns_of(opened, asked, name)
-    options = [list(columns), asked.subset, asked.part]
+    reading = reading_of(opened, asked, name)
+    options = [list(reading.columns), asked.subset, asked.part, reading.kind]
     identity = partial(hub.identity, data, name, options)
-    kind = "text" if len(columns) == 1 else "pairs"
-    return Corpus(kind, name, [Unit(name, partial(picked, opened, columns))], identity, asked.max_bad, notes=notes)
+    units = [Unit(name, partial(picked, opened, reading))]
+    return Corpus(reading.kind, name, units, identity, asked.max_bad, notes=reading.notes)
 
 
 def _chain(corpora: list[Corpus], asked: Asked) -> Corpus:
@@ -186,7 +188,7 @@ def _chain(corpora: list[Corpus], asked: Asked) -> Corpus:
     if len(kinds) > 1:
         raise DataError(
             "the sources are of two kinds",
-            expected="all text, or all pairs",
+            expected="all of one kind",
             received=", ".join(f"{c.name}: {c.kind}" for c in corpora[:6]),
             change="set kind, or name the columns",
         )

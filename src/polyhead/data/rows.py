@@ -1,4 +1,4 @@
-"""Rows of JSONL, JSON, CSV, TSV, Parquet and Hub data sets: which columns are meant, and what happens to broken ones.
+"""Rows of JSONL, JSON, CSV, TSV and Parquet files, each with its place.
 
 A broken row is counted and passed over; the first ones are named by line, and above a share of all rows reading stops.
 """
@@ -7,62 +7,17 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from .columns import Columns, Row, looks_like_header
 from .files import unreadable
-from .pieces import LINE_LIMIT, Pair, lines
+from .pieces import LINE_LIMIT, lines
+from .tally import Tally
 
-Row = dict[str, Any]
-Columns = tuple[str, ...]
-
-TEXT_COLUMNS = ("text", "content")
-PAIR_COLUMNS = (
-    ("prompt", "completion"),
-    ("source", "target"),
-    ("src", "tgt"),
-    ("input", "output"),
-    ("question", "answer"),
-    ("commands", "actions"),
-)
-_NAMED = 3  # broken rows told one by one
-_EARLY = 1000  # rows before the share is judged while reading
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.\-]*\Z")
 _JSON_LIMIT = 1 << 28
-
-
-class Tally:
-    """Counts good and broken rows of one pass and stops it when too many are broken."""
-
-    def __init__(self, max_bad: float) -> None:
-        self.max_bad, self.good, self.bad = max_bad, 0, 0
-        self._first: list[str] = []
-
-    def wrong(self, where: str, why: str, rows: int = 1) -> None:
-        self.bad += rows
-        if len(self._first) < _NAMED:
-            self._first.append(f"{where}: {why}")
-        if self.good + self.bad >= _EARLY:
-            self.judge()
-
-    def judge(self) -> None:
-        """Raises DataError if the share of broken rows is above what was allowed."""
-        rows = self.good + self.bad
-        if self.bad > self.max_bad * rows:
-            raise DataError(
-                f"{self.bad} of {rows} rows are broken",
-                expected=f"a share of at most {self.max_bad:g}",
-                received="; ".join(self._first) + (" …" if self.bad > len(self._first) else ""),
-                change="mend these rows, or allow more with max_bad",
-            )
-
-    def notes(self) -> list[str]:
-        if not self.bad:
-            return []
-        return [f"{self.bad} of {self.good + self.bad} rows are broken and left out ({'; '.join(self._first)})"]
 
 
 def json_lines(chunks: Iterable[str], name: str, tally: Tally) -> Iterator[tuple[str, Row]]:
@@ -152,14 +107,6 @@ def table(
             yield where, dict(zip(names, cells, strict=True))
 
 
-def looks_like_header(cells: list[str], columns: Columns | None) -> bool:
-    lower = {cell.lower() for cell in cells}
-    if columns is not None:
-        return any(c.lower() in lower for c in columns) or not all(c.isdigit() for c in columns)
-    known = lower & set(TEXT_COLUMNS) or any(set(pair) <= lower for pair in PAIR_COLUMNS)
-    return bool(known) or (len(lower) == len(cells) and all(_IDENTIFIER.match(c) for c in cells))
-
-
 def _records(rows: Iterator[str | None], name: str, tally: Tally, tabs: bool) -> Iterator[tuple[int, list[str]]]:
     begun, size, quoted = 0, 0, False
     held: list[str] = []
@@ -212,73 +159,3 @@ def parquet(path: Path, name: str, columns: Columns | None) -> Iterator[tuple[st
                 yield f"{name} row {number}", row
     except (pa.ArrowException, OSError) as e:
         raise unreadable(path, e) from e
-
-
-def choose(row: Row, columns: Columns | None, kind: str | None, name: str) -> Columns:
-    """The columns to read: one for text, two for pairs. Raises DataError that names what there is."""
-    names = _names(row)
-    lower = {n.lower(): n for n in reversed(names)}
-    if columns is not None:
-        found = [c if c in names else lower.get(c.lower()) for c in columns]
-        if None not in found and len(columns) == {"text": 1, "pairs": 2}.get(kind or "", len(columns)):
-            return tuple(c for c in found if c is not None)
-    else:
-        pairs = [tuple(lower[c] for c in pair) for pair in PAIR_COLUMNS if set(pair) <= set(lower)]
-        if "instruction" in lower:  # an input that belongs to an instruction is no source by itself
-            pairs = []
-        texts = [(lower[c],) for c in TEXT_COLUMNS if c in lower]
-        if kind != "pairs" and texts:
-            return texts[0]
-        if kind != "text" and pairs:
-            return pairs[0]
-        strings = tuple(n for n in names if isinstance(_get(row, n), str))
-        if len(strings) == len(names) == (2 if kind != "text" else 1) or (kind != "pairs" and len(strings) == 1):
-            return strings
-    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
-    wanted = "columns named " + " and ".join(columns) if columns else "a column text, or source and target"
-    example = f"columns={names[0]!r} for text or columns=({names[0]!r}, {names[-1]!r}) for pairs" if names else None
-    return _fail(name, wanted, shown, example)
-
-
-def _fail(name: str, wanted: str, shown: str, change: str | None) -> Columns:
-    raise DataError(f"{name}: which columns to read is not clear", expected=wanted, received=shown, change=change)
-
-
-def _names(row: Row) -> list[str]:
-    out: list[str] = []
-    for key, value in row.items():
-        out += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [str(key)]
-    return out
-
-
-def _get(row: Row, name: str) -> Any:
-    if name in row:
-        return row[name]
-    outer, _, inner = name.partition(".")
-    value = row.get(outer)
-    return value.get(inner) if isinstance(value, dict) else None
-
-
-def texts(rows: Iterable[tuple[str, Row]], columns: Columns, tally: Tally) -> Iterator[str | Pair]:
-    """The wanted column of each row, or the pair of them."""
-    for where, row in rows:
-        values = [_get(row, name) for name in columns]
-        if (why := next(filter(None, map(_wrong, columns, values)), None)) is not None:
-            tally.wrong(where, why)
-            continue
-        tally.good += 1
-        yield values[0] if len(values) == 1 else Pair(*values)
-
-
-def _wrong(name: str, value: Any) -> str | None:
-    if value is None:
-        return f"{name!r} is missing"
-    if not isinstance(value, str):
-        return f"{name!r} is {type(value).__name__}, not text"
-    if not value.strip():
-        return f"{name!r} is empty"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"{name!r} has half of a surrogate pair"
-    return None

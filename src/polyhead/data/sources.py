@@ -3,6 +3,7 @@
 open_source("book.txt")                    one document; a folder: one per file; rows: one per row
 open_source("train.{de,en}")               two parallel files: pairs
 open_source("rows.jsonl", columns="body")  a column of text; two columns: pairs
+open_source("train.conll")                 sentences with a tag for every word: the shape of a file decides its kind
 open_source("owner/name")                  a data set of the Hub; anything else is a path and never looked up
 """
 
@@ -13,13 +14,16 @@ from typing import Any
 
 from ..errors import ConfigError, DataError
 from .corpus import Corpus, Survey
+from .examples import KINDS, Example, texts
+from .files import FORMATS
 from .holdout import Part
-from .opening import Asked, Where, open_corpus
+from .opening import Where, open_corpus
 from .pieces import Pair, Piece
+from .reading import Asked
 
 
 class Source:
-    """Documents (`kind` "text") or pairs (`kind` "pairs") that can be read any number of times.
+    """Documents (`kind` "text"), pairs ("pairs") or records of another of examples.KINDS, to be read any number of times.
 
     name: what was named. notes: what was left out, cut or assumed, complete after the first pass.
     """
@@ -51,18 +55,30 @@ class Source:
         """The pairs in order."""
         self._demand("pairs")
         records: Any = self._corpus.records()
-        return records if self._part is None else self._part.pairs(records)
+        return records if self._part is None else self._part.whole(records)
+
+    def examples(self) -> Iterator[Example]:
+        """The records in order, of any kind beyond text and pairs: see examples.py."""
+        if self.kind in ("text", "pairs"):
+            raise DataError(
+                f"{self.name} holds {self.kind}",
+                expected=", ".join(kind for kind in KINDS if kind not in ("text", "pairs")),
+                received=self.kind,
+                change="open it with the kind and the columns meant",
+            )
+        records: Any = self._corpus.records()
+        return records if self._part is None else self._part.whole(records)
 
     def texts(self) -> Iterator[str]:
         """All text, in pieces or side by side: what a tokenizer is trained on."""
         if self.kind == "text":
             yield from (piece.text for piece in self.pieces() if piece.text)
         else:
-            for pair in self.pairs():
-                yield from pair
+            for record in self.pairs() if self.kind == "pairs" else self.examples():
+                yield from texts(record)
 
     def holdout(self, share: float = 0.05, seed: int = 0) -> tuple[Source, Source]:
-        """(training, validation): whole documents or pairs, chosen by a hash of (seed, number), at least one each.
+        """(training, validation): whole documents or records, chosen by a hash of (seed, number), at least one each.
 
         An only document is cut instead, at a line break where there is one: its last `share` of characters is the
         validation part. Nothing is read before one of the two is. Raises ConfigError for a share outside 0 to 1.
@@ -104,8 +120,10 @@ def open_source(
     """Opens what `where` names; looks at the beginning only.
 
     where: a file, a folder, several of them, two parallel files, `stem.{de,en}`, or a Hub data set `owner/name`.
-    columns: one name for text, two for pairs (`"outer.inner"` for nested ones, numbers where there are no names).
-    kind: "text" or "pairs" where both are possible. format: text, jsonl, json, csv, tsv or parquet, whatever the name says.
+    columns: one name for text, two for pairs, text and label, or words and tags, three for two texts and their label or
+    context, question and answers (`"outer.inner"` for nested ones, numbers where there are no names).
+    kind: one of examples.KINDS, where the shape of the file leaves several; "text" takes the texts alone of any other.
+    format: text, jsonl, json, csv, tsv, conll … (see FORMATS), whatever the name says.
     split: what a document of a text file is: the whole "file", a paragraph between "blank" lines, a "line".
     header: whether a table's first row holds names. encoding: such as "cp1252" where a file is not UTF-8 and has no
     byte-order mark. repair: undo UTF-8 that was misread as Latin-1 and saved so.
@@ -114,16 +132,16 @@ def open_source(
     """
     _check(kind, format, split, max_bad)
     names = None if columns is None else tuple(map(str, [columns] if isinstance(columns, str | int) else columns))
-    if names is not None and len(names) not in (1, 2):
-        raise ConfigError("columns", expected="one for text, two for pairs", received=str(len(names)))
+    if names is not None and len(names) not in (1, 2, 3):
+        raise ConfigError("columns", expected="one for text, two for pairs, at most three", received=str(len(names)))
     asked = Asked(names, kind, format, split, header, encoding, repair, max_bad, subset, part)
     return Source(open_corpus(where, asked))
 
 
 def _check(kind: str | None, format: str | None, split: str, max_bad: float) -> None:
     choices = (
-        ("kind", kind, (None, "text", "pairs")),
-        ("format", format, (None, "text", "jsonl", "json", "csv", "tsv", "parquet")),
+        ("kind", kind, (None, *KINDS)),
+        ("format", format, (None, "text", *sorted(set(FORMATS.values())))),
         ("split", split, ("file", "blank", "line")),
     )
     for name, value, allowed in choices:

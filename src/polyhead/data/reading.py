@@ -1,0 +1,43 @@
+"""What was asked for, and what was found: the options of `open_source`, and how the rows of a file become records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .columns import Columns, Row
+from .examples import Example
+from .pieces import Pair, Piece
+
+Record = Piece | Pair | Example
+
+
+class Asked(NamedTuple):
+    """The options of `open_source`, as they were given. sort: of labels, as the first file of a folder has them."""
+
+    columns: Columns | None
+    kind: str | None
+    format: str | None
+    split: str
+    header: bool | None
+    encoding: str | None
+    repair: bool
+    max_bad: float
+    subset: str | None
+    part: str
+    sort: str | None = None
+
+
+class Broken(Exception):
+    """A row that cannot be used, and why: it is counted and passed over."""
+
+
+class Reading(NamedTuple):
+    """How rows become records. columns: those that are read. convert: raises Broken for a row without sense.
+    sort: of labels: "class", "several" or "number"."""
+
+    kind: str
+    columns: Columns
+    convert: Callable[[Row], Record]
+    notes: list[str]
+    sort: str | None = None
