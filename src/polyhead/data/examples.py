@@ -35,9 +35,11 @@ class Question(NamedTuple):
 
 
 class Chat(NamedTuple):
-    """A conversation. Each message holds `role` (system, user, assistant, tool) and `content`."""
+    """A conversation. Each message holds `role` (system, user, assistant, tool) and `content`; `untrained`, where nothing
+    is to be learned from it. tools: JSON text of those that the assistant may call, or ""."""
 
     messages: tuple[dict[str, str], ...]
+    tools: str = ""
 
 
 class Preference(NamedTuple):
@@ -85,7 +87,7 @@ def texts(record: Pair | Example) -> Iterator[str]:
         case Question(_, context, question, _):
             yield context
             yield question
-        case Chat(messages):
+        case Chat(messages, _):
             yield from (message["content"] for message in messages)
         case Preference(messages, chosen, rejected):
             yield from (message["content"] for message in messages)

@@ -13,6 +13,7 @@
     marian.py       two sides with one vocabulary
     wrap.py         [CLS] A [SEP] B [SEP] and the like
     chat.py         chat templates, rendered by chat_worker.py in a process of its own
+    turns.py        conversations → ids, and which of them the assistant says; the default template
     export.py       the files beside a tokenizer.json, for transformers
     guard.py        checks on files; special tokens never come from plain text
     pieces.py       ids → bytes → text, whole or streamed

@@ -22,6 +22,7 @@ from polyhead.errors import RunError, TokenizerError
 
 SECONDS, START_SECONDS = 1.0, 60.0
 MAX_TEMPLATE, MAX_MESSAGES = 1_000_000, 4_000_000  # characters, of JSON for the messages
+_TOGETHER = 32  # conversations rendered in one go
 _WORKER = Path(__file__).with_name("chat_worker.py")
 _MARKS = [chr(number) for number in range(0xFDD2, 0xFDF0)]  # noncharacters: no text needs them
 
@@ -42,14 +43,23 @@ class Worker:
         self._lock, self._owner = threading.Lock(), os.getpid()
 
     def render(self, template: str, variables: Mapping[str, Any], where: str) -> Rendered:
-        request = json.dumps({"template": template, "variables": variables}) + "\n"
+        return _told(self._ask([_request(template, variables)], where)[0], where)
+
+    def render_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]], where: str) -> list[Rendered | TokenizerError]:
+        """`render` of each (template, variables), or its error; one way there and back for all of them."""
+        try:
+            answers = self._ask([_request(*one) for one in asked], where)
+        except TokenizerError as error:  # one of them takes too long, or all together
+            if len(asked) == 1:
+                return [error]
+            half = len(asked) // 2
+            return self.render_all(asked[:half], where) + self.render_all(asked[half:], where)
+        return [_result(answer, where) for answer in answers]
+
+    def _ask(self, requests: list[str], where: str) -> list[dict[str, Any]]:
         with self._lock:
             self._start()
-            answer = self._exchange(request, where)
-        if "error" in answer:
-            raise TokenizerError(f"{where}: the chat template is refused: {answer['error']}",
-                                 received=str(answer.get("received")), change="use messages it expects, or another template")  # fmt: skip
-        return Rendered(answer["text"], [(start, end) for start, end in answer["spans"]])
+            return self._exchange(requests, where)
 
     def close(self) -> None:
         """End the process, if there is one of ours."""
@@ -87,27 +97,44 @@ class Worker:
             raise RunError("the process that renders chat templates did not start", expected="jinja2 ≥ 3.1.6",
                            change="pip install --upgrade jinja2") from None  # fmt: skip
 
-    def _exchange(self, request: str, where: str) -> dict[str, Any]:
+    def _exchange(self, requests: list[str], where: str) -> list[dict[str, Any]]:
         process, fault = self._process, f"no answer within {SECONDS:g} s"
         assert process is not None and process.stdin is not None
         try:
             # A worker that does not read would block a long write, so the clock covers both.
             timer = threading.Timer(SECONDS, process.kill)
             timer.start()
-            process.stdin.write(request)
+            process.stdin.write("".join(requests))
             process.stdin.flush()
-            line = self._lines.get(timeout=2 * SECONDS + 10)
-            answer = json.loads(line) if line else None
+            answers = [json.loads(self._lines.get(timeout=2 * SECONDS + 10)) for _ in requests]  # the end is no JSON
         except (OSError, ValueError, queue.Empty):
-            answer = None
+            answers = []
         finally:
             timer.cancel()
             timer.join()
-        if isinstance(answer, dict):
-            return answer
+        if answers and all(isinstance(answer, dict) for answer in answers):
+            return answers
         self.close()
         raise TokenizerError(f"{where}: the chat template takes too long or too much memory", received=fault,
                              expected=f"at most {SECONDS:g} s", change="use another template") from None  # fmt: skip
+
+
+def _request(template: str, variables: Mapping[str, Any]) -> str:
+    return json.dumps({"template": template, "variables": variables}) + "\n"
+
+
+def _told(answer: dict[str, Any], where: str) -> Rendered:
+    if "error" in answer:
+        raise TokenizerError(f"{where}: the chat template is refused: {answer['error']}",
+                             received=str(answer.get("received")), change="use messages it expects, or another template")  # fmt: skip
+    return Rendered(answer["text"], [(start, end) for start, end in answer["spans"]])
+
+
+def _result(answer: dict[str, Any], where: str) -> Rendered | TokenizerError:
+    try:
+        return _told(answer, where)
+    except TokenizerError as error:
+        return error
 
 
 def _read(stream: Any, lines: queue.Queue[str]) -> None:
@@ -133,6 +160,32 @@ def render(
     templates: Mapping[str, str], name: str | None, messages: Sequence[Mapping[str, Any]], where: str, **variables: Any
 ) -> Rendered:
     """Render one of `templates` for a conversation. See `Tokenizer.render`."""
+    return _worker.render(*_asked(templates, name, messages, where, variables), where)
+
+
+def render_all(
+    templates: Mapping[str, str], asked: Sequence[Mapping[str, Any]], where: str, roles: Mapping[str, str]
+) -> list[Rendered | TokenizerError]:
+    """`render` of each of `asked`, {"messages": …, and variables}, or its error. Many are faster together than one by one."""
+    out: list[Rendered | TokenizerError] = []
+    for first in range(0, len(asked), _TOGETHER):
+        group: list[tuple[str, dict[str, Any]]] = []
+        faults: dict[int, TokenizerError] = {}
+        for place, one in enumerate(asked[first : first + _TOGETHER]):
+            given = {"tools": None, "documents": None, "add_generation_prompt": False, **roles, **one}
+            try:
+                group.append(_asked(templates, None, given.pop("messages"), where, given))
+            except TokenizerError as error:
+                faults[place] = error
+        answers = iter(_worker.render_all(group, where) if group else [])
+        out += [faults[place] if place in faults else next(answers) for place in range(len(group) + len(faults))]
+    return out
+
+
+def _asked(
+    templates: Mapping[str, str], name: str | None, messages: Sequence[Mapping[str, Any]], where: str, variables: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The template and what it is given, checked."""
     template = _choose(templates, name, variables.get("tools"), where)
     for place, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
@@ -144,7 +197,7 @@ def render(
         raise TokenizerError("the messages are not plain data", expected="what JSON can hold", received=str(error)[:200]) from None  # fmt: skip
     if _size(plain) > MAX_MESSAGES:
         raise TokenizerError("the messages are too long", expected=f"at most {MAX_MESSAGES:,} characters", received="more")
-    return _worker.render(template, plain, where)
+    return template, plain
 
 
 def _choose(templates: Mapping[str, str], name: str | None, tools: Any, where: str) -> str:

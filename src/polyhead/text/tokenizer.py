@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead.errors import TokenizerError
-from polyhead.text.chat import Rendered, at_marks, unspecial
+from polyhead.text.chat import Rendered, at_marks, render_all, unspecial
 from polyhead.text.chat import render as render_chat
 from polyhead.text.export import exported_config, files_templates, read_templates, write_beside, write_files
 from polyhead.text.files import inside, optional_json, read_json, write
@@ -309,9 +309,21 @@ class Tokenizer:
         It runs in a sandbox in a process of its own. Raises `TokenizerError` if there is no template, or if it fails,
         raises, or takes more than a second.
         """
-        roles = {f"{role}_token": self._tokens[getattr(self, role)] for role in ROLES if getattr(self, role) is not None}
         return render_chat(self.templates, template, messages, self._where, tools=tools, documents=documents,
-                           add_generation_prompt=add_generation_prompt, **{**roles, **variables})  # fmt: skip
+                           add_generation_prompt=add_generation_prompt, **{**self._role_names, **variables})  # fmt: skip
+
+    def render_all(self, asked: Sequence[Mapping[str, Any]]) -> list[Rendered | TokenizerError]:
+        """`render` of each of `asked`, `{"messages": …, "add_generation_prompt": …}`, or the error it ends in."""
+        return render_all(self.templates, asked, self._where, self._role_names)
+
+    @property
+    def _role_names(self) -> dict[str, str]:
+        return {f"{role}_token": self._tokens[getattr(self, role)] for role in ROLES if getattr(self, role) is not None}
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """The tokens that a template may write and a person may not: the special ones, and those added to the file."""
+        return (*self._special_names, *self._added)
 
     def chat(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> list[int]:
         """The ids of a conversation. options: those of `render`.
@@ -319,13 +331,18 @@ class Tokenizer:
         The special tokens that the template writes become their ids; what people wrote never does, whatever it spells.
         bos comes from the template, and once.
         """
-        plain, mark = unspecial(messages, (*self._special_names, *self._added))
-        first, *others = at_marks(self.render(plain, **options).text, mark)
-        ids = self.encode(first, special=True)
-        for part in others:
-            ids += self.encode(part, start=False, special=True) if part else []
+        plain, mark = unspecial(messages, self.reserved)
+        ids = self.encode_rendered(self.render(plain, **options).text, mark)
         while self.bos is not None and ids[:2] == [self.bos, self.bos]:
             del ids[0]
+        return ids
+
+    def encode_rendered(self, text: str, mark: str, *, start: bool = True) -> list[int]:
+        """The ids of a rendered text whose messages went through `chat.unspecial`, which gave `mark`."""
+        first, *others = at_marks(text, mark)
+        ids = self.encode(first, start=start, special=True) if first or start else []
+        for part in others:
+            ids += self.encode(part, start=False, special=True) if part else []
         return ids
 
     def id(self, token: str) -> int | None:
