@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..families import exchange, recipes
 from ..nn import HeadSpec, ModelSpec, PairSpec, Transformer
+from ..nn.lora import merged
 from ..nn.position import Sinusoidal
 from .folder import Folder
 from .layout import Later
@@ -179,10 +180,11 @@ def assign(net: nn.Module, found: Iterator[tuple[str, Tensor]], device: torch.de
 def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None, leave: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor | Later]]:
     """(config.json, their names with tensors) of a network its family can express: what write_hf takes.
 
-    source_config: the config it was read from, whose other keys are kept. Tensors that differ from ours are made when
+    source_config: the config it was read from, whose other keys are kept. Low-rank updates are merged. Tensors that differ from ours are made when
     they are written, one at a time. leave: a head that is written elsewhere. ConfigError names the option that the format
     cannot hold.
     """
+    net = merged(net)
     spec = net.spec
     if leave is not None:
         states = {name: HeadSpec.model_validate(head) for name, head in exchange.STATES.items()}

@@ -33,7 +33,7 @@ from ..checkpoint.sentences import HEAD, MODULES, dense_tensors, sentence_files,
 from ..errors import CheckpointError, ConfigError, TokenizerError
 from ..families import is_pair
 from ..families import read_pair as read_pair_config
-from ..nn import ModelSpec, Pair, PairSpec, Transformer
+from ..nn import ModelSpec, Pair, PairSpec, Transformer, merged
 from ..text import Tokenizer
 from ..text.old import OLD_FILES
 
@@ -66,8 +66,9 @@ def write_huggingface(
 ) -> None:  # fmt: skip
     """Write a folder that transformers opens: config.json, weights under its family's names, generation_config.json,
     the tokenizer's files, and meta.json, which only polyhead reads. dtype: what real numbers are stored in; None: as they
-    are. max_shard: bytes per file. Raises ConfigError naming what the family's format cannot express, CheckpointError,
+    are. max_shard: bytes per file. Low-rank updates are merged. Raises ConfigError naming what the family's format cannot express, CheckpointError,
     DiskError."""
+    net = net if isinstance(net, Pair) else merged(net)
     kept, embeds = meta.get("huggingface"), None if isinstance(net, Pair) else split_head(net.spec)
     kept = {key: value for key, value in kept.items() if isinstance(value, dict)} if isinstance(kept, dict) else {}
     if isinstance(net, Pair):

@@ -3,10 +3,8 @@ weights laid out for the CPU's kernels once. It shares everything else with the 
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +14,9 @@ from ..nn import Transformer
 from ..nn.block import Block
 from ..nn.ffn import Gated, Plain
 from ..nn.head import Head
+from ..nn.lora import clone as cloned
+from ..nn.lora import merged
 
-Module = TypeVar("Module", bound=nn.Module)
 ROWS_HINT = 16  # the layout that suits one row and sixteen alike
 FEW = 256  # rows up to which the packed weight is faster everywhere; beyond, only with AVX-512
 
@@ -71,8 +70,8 @@ def available_memory() -> float:
 @torch.no_grad()
 def prepare(net: Transformer) -> Transformer:
     """A copy of `net` for inference: fused and packed products, everything else shared. Costs the memory of its
-    matrices once more; changes to `net`'s weights afterwards do not reach it."""
-    clone = _clone(net)
+    matrices once more; changes to `net`'s weights afterwards do not reach it. Low-rank updates are merged."""
+    clone = cloned(merged(net))
     for module in list(clone.modules()):
         if isinstance(module, Block):  # self-attention projects all three from one x; cross-attention does not
             module.attention.heads.fuse()
@@ -86,15 +85,6 @@ def prepare(net: Transformer) -> Transformer:
     for head in clone.heads.values():
         _pack_head(head, clone)
     return clone.eval()
-
-
-def _clone(module: Module) -> Module:
-    """The same tree of modules with the same tensors in it."""
-    new = copy.copy(module)
-    new.__dict__ = dict(module.__dict__)
-    new._parameters, new._buffers = dict(module._parameters), dict(module._buffers)
-    new._modules = {name: None if child is None else _clone(child) for name, child in module._modules.items()}
-    return new
 
 
 def _pack_head(head: Head, net: Transformer) -> None:

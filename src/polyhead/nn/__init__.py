@@ -1,6 +1,6 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
 position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, inputs, embedding, head; attend, cache and
-init serve them all; pair joins two models."""
+init serve them all; pair joins two models; lora adds low-rank updates to one."""
 
 from .at import At
 from .attend import Backend
@@ -15,6 +15,7 @@ from .heads import GroupedSpec
 from .init import NormalInit, XavierInit, ZeroOutInit
 from .inputs import Frames, Patches, TokenInput
 from .latent import LatentSpec
+from .lora import LoraSpec, adapt, merge, merged, unmerge
 from .model import ModelSpec, Transformer
 from .moe import ExpertsSpec
 from .norm import BatchNormSpec, DyTSpec, LayerNormSpec, NoNormSpec, RMSNormSpec
@@ -75,6 +76,7 @@ __all__ = [
     "LayerNormSpec",
     "LayerScale",
     "LearnedSpec",
+    "LoraSpec",
     "Marked",
     "ModelSpec",
     "NoGain",
@@ -103,4 +105,8 @@ __all__ = [
     "Window",
     "XavierInit",
     "ZeroOutInit",
+    "adapt",
+    "merge",
+    "merged",
+    "unmerge",
 ]

@@ -17,6 +17,7 @@ from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from .heads import Entry, GroupedSpec, Turn, fuse_linears
+from .lora import effective
 from .norm import Norm, RMSNormSpec
 from .spec import Spec, linear_params
 
@@ -148,7 +149,7 @@ class Latent(nn.Module):
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         """kv_b's weight by what its rows make: (h, nope, kv_rank) keys, (h, value, kv_rank) values."""
-        return self.kv_b.weight.unflatten(0, (self.heads, -1)).split([self.nope, self.value], 1)
+        return effective(self.kv_b).unflatten(0, (self.heads, -1)).split([self.nope, self.value], 1)
 
     def _absorbs(self, queries: int, keys: int) -> bool:
         """Whether `queries` new tokens over `keys` cached ones cost fewer multiplications absorbed. Never in training,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from .block import DropoutSpec
 from .cache import Cache
 from .head import Head, HeadSpec
 from .init import Init, NormalInit, initialise
+from .lora import LoraSpec, adapt, lora_params
 from .spec import Counts, Spec
 from .stack import Stack, StackSpec
 from .tokens import Tokens
@@ -35,6 +37,7 @@ class ModelSpec(Spec):
     context: int = Field(gt=0, description="tokens a row is meant to hold at most")
     dropout: DropoutSpec = DropoutSpec()
     init: Init = NormalInit()
+    lora: LoraSpec | None = Field(None, description="low-rank updates that its linear maps have")
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
@@ -106,12 +109,16 @@ class ModelSpec(Spec):
             embedding = self.top.embedding
             table = (embedding.vocab or 0) * embedding.table_width(self.top.width)
             total += Counts({"decoder.embedding": -table})
-        return total + Counts({f"heads.{n}": h.params(self.top.width) for n, h in self.heads.items()})
+        total += Counts({f"heads.{n}": h.params(self.top.width) for n, h in self.heads.items()})
+        if self.lora is None:
+            return total
+        with torch.device("meta"):
+            return total + Counts({"lora": lora_params(Transformer(self), self.lora)})
 
     def flops(self, tokens: int, rows: int = 1, source: int | None = None) -> Counts:
         """Forward FLOPs of `rows` rows of `tokens` tokens (and `source` tokens for an encoder–decoder; of a signal, the
         vectors it becomes: patches and class token, half the frames), every product in full: what a causal or window
-        pattern lets a kernel skip is not taken off. Training costs 3× this."""
+        pattern lets a kernel skip is not taken off; low-rank updates count as merged. Training costs 3× this."""
         total, source = Counts({}), tokens if source is None else source
         if self.encoder is not None:
             length = source if self.decoder is not None else tokens
@@ -125,9 +132,11 @@ class ModelSpec(Spec):
 
     def build(self, seed: int | None = 0) -> Transformer:
         """The module with its initial values (seed None: leave the values unset, for weights about to be loaded)."""
-        model = Transformer(self)
+        model = Transformer(self if self.lora is None else self.model_copy(update={"lora": None}))
         if seed is not None:
             initialise(model, seed)
+        if self.lora is not None:
+            adapt(model, self.lora, seed)
         return model
 
 

@@ -17,20 +17,25 @@ from .optim import AdamWSpec, MuonSpec, Optimizer
 from .parallel import Ranks
 from .run import Listener, quiet, train_run
 from .settings import build_config, parse_overrides
+from .trained import All, Parts, TrainedSpec, apply
 
 __all__ = [
     "AdamWSpec",
+    "All",
     "DataConfig",
     "Evaluation",
     "Listener",
     "MuonSpec",
     "Optimizer",
+    "Parts",
     "Ranks",
     "RunConfig",
     "Step",
     "TokenizerConfig",
+    "TrainedSpec",
     "Trainer",
     "TrainingConfig",
+    "apply",
     "build_config",
     "evaluate",
     "parse_overrides",

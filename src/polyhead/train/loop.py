@@ -24,6 +24,7 @@ from .config import TrainingConfig
 from .loss import loss_sum
 from .optim import Optimizer
 from .parallel import ALONE, Ranks
+from .trained import still
 
 Stream = Generator[list[Batch], None, None]
 
@@ -54,7 +55,8 @@ class Evaluation(NamedTuple):
 
 
 class Trainer:
-    """A model, its optimizer and its data. `step` makes one update; `evaluate` none."""
+    """A model, its optimizer and its data. `step` makes one update; `evaluate` none. What requires a gradient learns: norms,
+    averages and optimizer state are of that alone. A checkpoint holds the whole model, frozen parts too: it needs nothing else."""
 
     def __init__(
         self, net: Transformer, config: TrainingConfig, *, seed: int, ranks: Ranks = ALONE, compiled: bool = False
@@ -63,7 +65,9 @@ class Trainer:
         net.use(checkpoint=config.checkpointing)
         self.optimizer = Optimizer(net, config.optimizer)
         self.params = [p for p in net.parameters() if p.requires_grad]
-        self.ema = {n: p.detach().clone() for n, p in net.named_parameters()} if config.ema else None
+        own = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
+        self.ema = {n: p.detach().clone() for n, p in own} if config.ema else None
+        self.still = still(net)
         self.random = needs_random(net)
         self.forward: Callable[[Batch], tuple[Tensor, Tensor | None]] = self._forward
         if compiled:
@@ -88,6 +92,8 @@ class Trainer:
         """One update, number `step` from 0, from this rank's micro-batches. Raises NonFiniteError before the weights
         are touched when the loss or a gradient is NaN or infinite."""
         self.net.train()
+        for module in self.still:
+            module.eval()
         self.optimizer.zero_grad()  # a step that failed half-way may have left some
         micros = [move(batch, self.ranks.device) for batch in micros]
         counts = torch.stack([torch.stack([batch.weights.sum(), tokens_of(batch)]) for batch in micros]).sum(0)
@@ -142,7 +148,7 @@ class Trainer:
         if self.ema is None:
             yield
             return
-        live = {n: p.detach().clone() for n, p in self.net.named_parameters()}
+        live = {n: p.detach().clone() for n, p in self.net.named_parameters() if n in self.ema}
         self._put(self.ema)
         try:
             yield
@@ -152,7 +158,8 @@ class Trainer:
     @torch.no_grad()
     def _put(self, values: dict[str, Tensor]) -> None:
         for name, p in self.net.named_parameters():
-            p.copy_(values[name])
+            if name in values:
+                p.copy_(values[name])
 
     def evaluate(self, data: Objective, batch: int, limit: int | None = None) -> Evaluation:
         """Loss over the whole of `data` once (or its first `limit` batches of `batch` rows over all ranks together),
@@ -242,8 +249,8 @@ def mixed(*parts: int) -> int:
 def needs_random(net: Transformer) -> bool:
     """Whether training draws random numbers inside the model."""
     places = net.spec.dropout.model_dump().values()
-    stacks = net.spec.stacks.values()
-    return any(places) or any(b.residual.stochastic_depth for s in stacks for b in s.blocks.values())
+    stacks, lora = net.spec.stacks.values(), net.spec.lora
+    return any(places) or bool(lora and lora.dropout) or any(b.residual.stochastic_depth for s in stacks for b in s.blocks.values())
 
 
 def load_weights(net: Transformer, tensors: dict[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from polyhead.nn.stack import StackSpec
 
 from .config import TrainingConfig
 from .parallel import ALONE, Ranks
+from .trained import count, spec_for
 
 
 def memory_parts(spec: ModelSpec, config: TrainingConfig, context: int, world: int = 1) -> dict[str, int]:
@@ -25,16 +26,17 @@ def memory_parts(spec: ModelSpec, config: TrainingConfig, context: int, world: i
     Activations are what the backward pass of each layer keeps (Korthikanti et al. 2022, arXiv 2205.05198 §4.1, without
     the score matrix, which the fused kernel does not keep); an estimate, where the others are exact.
     """
-    params, rows = spec.params().total, -(-config.batch // (config.accumulate * world))
+    params, learnt = spec_for(config.trained, spec).params().total, count(config.trained, spec)
+    rows = -(-config.batch // (config.accumulate * world))
     wide = 2 if config.precision == "bf16" else 4
     tokens = rows * context
     kept = sum(_activations(stack, tokens, wide, config.checkpointing) for stack in spec.stacks.values())
     head = next(iter(spec.heads.values()))
     logits = min(tokens * (head.output or 0), 2**26) * 4 * 3
-    # AdamW keeps two moments; Muon its momentum and the gradients side by side as it orthogonalises them
-    parts = {"weights": 4 * params, "gradients": 4 * params, "optimizer": 8 * params}
+    # of what learns; AdamW keeps two moments, Muon its momentum and the gradients side by side as it orthogonalises them
+    parts = {"weights": 4 * params, "gradients": 4 * learnt, "optimizer": 8 * learnt}
     parts |= {"activations": kept, "logits": logits}
-    return parts | ({"average": 4 * params} if config.ema else {})
+    return parts | ({"average": 4 * learnt} if config.ema else {})
 
 
 def _activations(stack: StackSpec, tokens: int, wide: int, checkpointing: bool) -> int:

@@ -8,11 +8,12 @@ The closed union of the specs is on the last line.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
@@ -30,6 +31,8 @@ class AdamWSpec(_Spec):
     """Adam with decoupled weight decay (arXiv:1711.05101): w ← (1 − lr·wd)·w − lr·m̂ / (sqrt(v̂) + eps).
 
     The scales multiply `lr` for token and position tables, for heads, and for vectors (norms, biases, scalars).
+    layer_decay δ: the rate of layer i of n is multiplied by δ^(n + 1 − i), see `distance` (Howard & Ruder 2018, arXiv
+    1801.06146, §3.2; ELECTRA, arXiv 2003.10555, §A.2: 0.8 and 0.9; BEiT, arXiv 2106.08254, §A: 0.65 to 0.85).
     """
 
     kind: Literal["adamw"] = "adamw"
@@ -40,6 +43,7 @@ class AdamWSpec(_Spec):
     embedding_scale: float = Field(default=1.0, ge=0)
     head_scale: float = Field(default=1.0, ge=0)
     scalar_scale: float = Field(default=1.0, ge=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
 
 class MuonSpec(_Spec):
@@ -49,6 +53,7 @@ class MuonSpec(_Spec):
     steps: Newton–Schulz steps, see `orthogonalise`. precision: of these products; "auto" is bf16 on CUDA, else fp32.
     scale: the size of an update of an (out, in) matrix: "spectral" sqrt(max(1, out/in)) (Muon's own); "rms"
     0.2·sqrt(max(out, in)), an RMS like AdamW's, whose learning rates then fit (arXiv:2502.16982, §2.2).
+    The factors of low-rank updates are `adamw`'s too: an orthogonal factor does not make an orthogonal update.
     """
 
     kind: Literal["muon"] = "muon"
@@ -62,6 +67,15 @@ class MuonSpec(_Spec):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     scale: Literal["spectral", "rms"] = "spectral"
     adamw: AdamWSpec = AdamWSpec()
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> MuonSpec:
+        if self.adamw.layer_decay != 1.0:
+            raise ValueError(
+                "layer_decay is AdamW's: Muon updates the matrices of all layers together, at one rate; "
+                f"got adamw.layer_decay {self.adamw.layer_decay}; set optimizer.kind=adamw"
+            )
+        return self
 
     def momentum_at(self, step: int) -> float:
         """The momentum of update `step`, counted from 0."""
@@ -88,12 +102,15 @@ class Group:
 
 
 def role(name: str, parameter: Tensor) -> str:
-    """What a parameter is for: "embedding", "head", "router", "scalar" or "matrix" (a hidden one; also stacks of experts).
+    """What a parameter is for: "embedding", "head", "router", "lora" (a factor of a low-rank update), "scalar" or "matrix" (a
+    hidden one; also stacks of experts).
 
     Tables of tokens and positions live under `embed` and `relative`, heads under `heads`, routers under `router`. Norm gains and
     biases are scalars whatever their shape (a gain per head or a bias per expert has two dimensions).
     """
     path = name.split(".")
+    if path[-1] in ("lora_a", "lora_b"):
+        return "lora"
     vector = parameter.ndim < 2 or 1 in parameter.shape[-2:]
     if vector or path[-1] == "bias" or any("norm" in part for part in path):
         return "scalar"
@@ -104,18 +121,44 @@ def role(name: str, parameter: Tensor) -> str:
     return "router" if "router" in path else "matrix"
 
 
+def distance(name: str, layers: dict[str, int]) -> int:
+    """Layers between a parameter and the output of its stack: n + 1 for embeddings and what all layers of a stack share
+    (relative positions), n, …, 1 for layers 1 to n, 0 for the final norm and the heads.
+
+    layers: n by stack, as `depths` counts them. Each stack of an encoder–decoder counts its own: the encoder's last layer
+    is as near to the output as the decoder's, which all read it. Layers that share weights count as one.
+    """
+    stack, part, *rest = [*name.split("."), ""]
+    if stack not in layers or part == "final_norm":
+        return 0
+    return layers[stack] - int(rest[0]) if part == "layers" else layers[stack] + 1
+
+
+def depths(names: Iterable[str]) -> dict[str, int]:
+    """Sets of layer weights by stack, told from the parameters' names."""
+    found: dict[str, int] = {}
+    for name in names:
+        stack, part, *rest = [*name.split("."), ""]
+        if stack in ("encoder", "decoder"):
+            found[stack] = max(found.get(stack, 0), int(rest[0]) + 1 if part == "layers" else 0)
+    return found
+
+
 def param_groups(model: nn.Module, spec: AdamWSpec | MuonSpec) -> list[Group]:
     """The trainable parameters of `model` by role, each with its update rule, rate and decay; no empty groups.
 
     Decayed are all matrices, token and position tables included, as in GPT-2's and nanoGPT's training; norms, biases
-    and other vectors are not. Muon takes the hidden matrices. A tied parameter counts once, under its first name.
+    and other vectors are not. Muon takes the hidden matrices. A tied parameter counts once, under its first name. With a
+    layer_decay, a role's parameters are grouped by their distance from the output too.
     """
     rest = spec.adamw if isinstance(spec, MuonSpec) else spec
     scales = {"embedding": rest.embedding_scale, "head": rest.head_scale, "scalar": rest.scalar_scale}
-    members: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    members: dict[tuple[str, int], list[tuple[str, nn.Parameter]]] = {}
+    layers = depths(name for name, _ in model.named_parameters()) if rest.layer_decay != 1.0 else {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            members.setdefault(role(name, _checked(name, parameter)), []).append((name, parameter))
+            key = role(name, _checked(name, parameter)), distance(name, layers)
+            members.setdefault(key, []).append((name, parameter))
     if not members:
         raise ConfigError(
             "nothing to train: the model has no trainable parameter",
@@ -124,13 +167,14 @@ def param_groups(model: nn.Module, spec: AdamWSpec | MuonSpec) -> list[Group]:
             change="unfreeze a part of the model",
         )
     groups = []
-    for kind, pairs in members.items():
+    for (kind, away), pairs in members.items():
         names, params = zip(*pairs, strict=True)
         if kind == "matrix" and isinstance(spec, MuonSpec):
             groups.append(Group("muon", kind, spec.lr, spec.weight_decay, names, params))
         else:
             decay = 0.0 if kind == "scalar" else rest.weight_decay
-            groups.append(Group("adamw", kind, rest.lr * scales.get(kind, 1.0), decay, names, params))
+            lr = rest.lr * scales.get(kind, 1.0) * rest.layer_decay**away
+            groups.append(Group("adamw", kind, lr, decay, names, params))
     return groups
 
 

@@ -36,6 +36,7 @@ from .memory import explain_memory
 from .parallel import Ranks, join_ranks
 from .prepare import Prepared, prepare
 from .settings import read_config, spec_of
+from .trained import apply, spec_for
 
 Listener = Callable[[str, dict[str, Any]], None]
 LOCK = ".lock"
@@ -73,6 +74,7 @@ class Run:
             self._write_head(spec, prepared, meta)
         with explain_memory(spec, self.training, self.ranks):
             net = spec.build(self.config.seed)
+            apply(self.training.trained, net, self.config.seed)
             trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
             if saved is not None:
                 trainer.load(saved.load)
@@ -93,7 +95,7 @@ class Run:
         """What is trained. A run that goes on keeps the spec it began with, and must meet the data it began with: a
         spec's file or a text that was edited meanwhile would change the run without a word."""
         if saved is None:
-            return spec_of(self.config, prepared.tokenizer.vocab_size)
+            return spec_for(self.training.trained, spec_of(self.config, prepared.tokenizer.vocab_size))
         if saved.state.get("data", prepared.mark) != prepared.mark:
             raise DataError(
                 "the text is not the one this run began with", expected="the same tokens to train on and held out",

@@ -62,7 +62,7 @@ def place(tree: dict[str, Any], key: str, value: Any) -> None:
     if head == "model" and rest:
         tree.setdefault("overrides", {})[".".join(rest)] = value
         return
-    if head == "training" and rest[:1] in (["optimizer"], ["schedule"]) and len(rest) == 1 and isinstance(value, str):
+    if head == "training" and rest[:1] in (["optimizer"], ["schedule"], ["trained"]) and len(rest) == 1 and isinstance(value, str):
         value = {"kind": value}
     for part in (head, *rest)[:-1]:
         below = tree.setdefault(part, {})
