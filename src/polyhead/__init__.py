@@ -8,6 +8,7 @@ The pipeline, in reading order; each part imports only from parts above it (nn f
     data        tokens -> batches
     families    presets: every architecture as data
     checkpoint  weights and runs on disk
+    tasks       logits -> classes, tags, spans, vectors, and the field's metrics
     generate    logits -> text
     proof       two models, one function: beside transformers, beside each other
     report      a run as a page, an architecture as a drawing

@@ -8,15 +8,15 @@ left with position −1, each row counting its own positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ConfigError, OutOfMemory, UserError
 from ..nn import Cache, LearnedSpec, ModelSpec, StackSpec, Tokens, Transformer
 from ..nn.pattern import blocked, causal_only
+from ..tasks.rows import batch, evaluating
 
 
 class State:
@@ -150,31 +150,3 @@ def check_room(spec: ModelSpec, prompt: int, budget: int, source: int, extrapola
 def _table(stack: StackSpec) -> int | None:
     position = stack.embedding.position
     return position.length if isinstance(position, LearnedSpec) else None
-
-
-def batch(rows: Sequence[Sequence[int]], device: torch.device, left: bool = False) -> Tokens:
-    """Rows of ids as one stream; unequal ones padded (position −1) on the right, or on the left."""
-    longest = max(map(len, rows))
-    if min(map(len, rows)) == longest:
-        return Tokens(torch.tensor([list(row) for row in rows], dtype=torch.long, device=device))
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    pos = torch.full_like(ids, -1)
-    for i, row in enumerate(rows):
-        place = slice(longest - len(row), None) if left else slice(0, len(row))
-        ids[i, place], pos[i, place] = torch.tensor(list(row)), torch.arange(len(row))
-    return Tokens(ids.to(device), pos.to(device), padded=True)
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Dropout off inside; a model in training is handed back as it was."""
-    if not net.training:
-        yield
-        return
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -16,10 +16,11 @@ from torch import Tensor
 from ..checkpoint import resolve
 from ..errors import ConfigError, UserError
 from ..nn import ModelSpec, Pair, PairSpec, Transformer
+from ..tasks.embed import embed
+from ..tasks.rows import batch, evaluating
 from ..text import Tokenizer
 from .beam import Beam, beam_search
-from .embed import embed
-from .engine import Engine, batch, check_room, evaluating
+from .engine import Engine, check_room
 from .folder import read_folder, write_folder, write_huggingface
 from .pack import prepare, stamp, worth_packing
 from .prompt import Prompts, Reader

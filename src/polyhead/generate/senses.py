@@ -11,8 +11,8 @@ from ..data.images import pixels, read_images
 from ..data.sound import frames, read_sound
 from ..errors import ConfigError
 from ..nn import Frames, PairSpec, Patches
+from ..tasks.images import Classes, classify_images
 from .engine import Engine
-from .images import Classes, classify_images
 from .speech import read_told, transcribe
 from .stop import Generation
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, UserError
 from ..generate import Model
-from ..generate.engine import evaluating, language_head
+from ..generate.engine import language_head
 from ..nn import At, ModelSpec, Pair, PairSpec, Tokens, Transformer
+from ..tasks.rows import evaluating
 from .measures import Answer
 from .questions import WRITTEN, Question, padding_ids
 

@@ -11,6 +11,7 @@
     charsmap.py     SentencePiece's normaliser
     rows.py         its pieces as rows of a tokenizer.json, and its normaliser in front of the engine
     marian.py       two sides with one vocabulary
+    offsets.py      where in the text, and in which word, each token stands
     wrap.py         [CLS] A [SEP] B [SEP] and the like
     chat.py         chat templates, rendered by chat_worker.py in a process of its own
     turns.py        conversations → ids, and which of them the assistant says; the default template

@@ -16,6 +16,7 @@ from polyhead.text.export import exported_config, files_templates, read_template
 from polyhead.text.files import inside, optional_json, read_json, write
 from polyhead.text.guard import build_engine, check, engine_error, parsing_engine
 from polyhead.text.kinds import BYTE_TOKENS, MARK, ROLES, SENTINEL, Spec, is_lossless, kind_of, marks_spaces, vocabulary
+from polyhead.text.offsets import Placing
 from polyhead.text.old import Old, is_old, read_old
 from polyhead.text.pieces import Pieces, Stream, build_pieces, renderer
 from polyhead.text.rows import front_engine, front_of
@@ -29,7 +30,7 @@ _NAMES = {"pad": ("<pad>", "[PAD]", "<|pad|>"), "bos": ("<bos>", "<s>", "<|begin
           "mask": ("<mask>", "[MASK]"), "cls": ("<cls>", "[CLS]"), "sep": ("<sep>", "[SEP]")}  # fmt: skip
 
 
-class Tokenizer:
+class Tokenizer(Placing):
     """A tokenizer. Make one with `train` or `load`.
 
     kind: "words" | "chars" | "bytes" | "byte_bpe" | "bpe" | "wordpiece" | "unigram" | "sentencepiece".
@@ -223,13 +224,18 @@ class Tokenizer:
         return first + [number for ids in others for number in (*(self._mark_bytes or ()), *ids)]
 
     def _run(self, texts: list[str], start: bool, engine: Any = None) -> list[list[int]]:
+        encodings, _ = self._encodings(texts, start, engine)
+        return [self._known_ids(encoding.ids) for encoding in encodings]
+
+    def _encodings(self, texts: list[str], start: bool, engine: Any = None, offsets: bool = False) -> tuple[list[Any], list[str]]:
+        """The engine's encodings, and the texts it was given: a front's work where there is one."""
         try:
             if engine is None and self._front is not None:
-                texts_ = [self._front(text, start) for text in texts]
-                encodings = self._engine.encode_batch_fast(texts_, add_special_tokens=False)
+                engine, prepared = self._engine, [self._front(text, start) for text in texts]
             else:
-                engine = engine or (self._engine if start else self._continuing)
-                encodings = engine.encode_batch_fast(texts, add_special_tokens=False)
+                engine, prepared = engine or (self._engine if start else self._continuing), texts
+            encode = engine.encode_batch if offsets else engine.encode_batch_fast
+            return encode(prepared, add_special_tokens=False), prepared
         except BaseException as error:
             for text in texts:
                 if not isinstance(text, str):
@@ -237,10 +243,11 @@ class Tokenizer:
                                          received=type(text).__name__) from None  # fmt: skip
                 check_unicode(text)
             raise engine_error(error, f"{self._where} cannot encode this text") from None
-        if self._known is None:
-            return [encoding.ids for encoding in encodings]
-        unk, known = self.unk or 0, self._known
-        return [[number if number < known else unk for number in encoding.ids] for encoding in encodings]
+
+    def _known_ids(self, ids: list[int]) -> list[int]:
+        """Ids of the engine; rows that only one side of a Marian model has become unk."""
+        known = self._known
+        return ids if known is None else [number if number < known else self.unk or 0 for number in ids]
 
     @cached_property
     def _continuing(self) -> Any:

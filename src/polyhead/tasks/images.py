@@ -12,7 +12,7 @@ from ..errors import ConfigError, UserError
 from ..nn import Pair, Tokens, Transformer
 from ..text import Tokenizer
 from .embed import rows_of
-from .engine import batch, evaluating
+from .rows import batch, evaluating
 
 Classes = list[list[tuple[str, float]]]
 

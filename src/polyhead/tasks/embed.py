@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import ConfigError, UserError
 from ..nn import At, ModelSpec, Transformer
 from ..text import Tokenizer
-from .engine import batch, evaluating
+from .rows import batch, evaluating
 
 
 def embedding_head(spec: ModelSpec) -> str:
