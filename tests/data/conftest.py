@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from polyhead.data.tokenfile import PairFile, TokenFile, TokenWriter
+from polyhead.text.kinds import BYTE_LETTERS
 
 
 class ByteTokenizer:
@@ -16,8 +17,19 @@ class ByteTokenizer:
     kind, lossless = "bytes", True
     pad, bos, eos, unk, mask, cls, sep = range(7)
     vocab_size = 263
+    special = frozenset(range(7))
+    sentinels = ()
 
     fingerprint = "bytes"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["<pad>", "<bos>", "<eos>", "<unk>", "<mask>", "<cls>", "<sep>", *BYTE_LETTERS])
+
+    def id(self, token: str) -> int:
+        return list(self).index(token)
+
+    def wrap(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        return [*ids, *(pair or ())], [0] * len(ids) + [1] * len(pair or ())
 
     def encode(self, text: str, *, start: bool = True) -> list[int]:
         return [7 + b for b in text.encode()]

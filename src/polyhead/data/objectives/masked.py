@@ -1,5 +1,5 @@
 """Masked language modelling: some tokens are hidden and asked for (Devlin et al. 2019; masks drawn anew each
-epoch, Liu et al. 2019)."""
+epoch, Liu et al. 2019); with the pair tasks of BERT and ALBERT beside it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ import numpy as np
 import torch
 
 from ...errors import ConfigError, DataError
-from ...nn.tokens import Batch, Tokens
-from ..order import key, noise
+from ...nn.tokens import Batch
 from ..tokenfile import TokenFile
-from .base import Objective, Windows, by_epoch
+from .masking import Masking
+from .pooled import Pooled
+from .rows import PairRows, Rows, WindowRows
 
 if TYPE_CHECKING:
     from ...text import Tokenizer
 
-_BITS = 24
-_CHOOSE, _REPLACE = 0x3A5C, 0x91D7
 
-
-class Masked(Objective):
+class Masked(Pooled):
     """Windows of `context` tokens, `<cls>` and `<sep>` (or `<bos>` and `<eos>`) included where the tokenizer has them.
 
-    rate: the chance of each ordinary token to be asked for; only those carry weight. split: the shares of them that
-    are replaced by `<mask>`, by a random ordinary token, and left as they are. Special tokens are never chosen and
-    never drawn. What is chosen depends on (seed, epoch, sample, place) alone. A short window may by chance have
-    nothing chosen: all its weights are 0. documents=True: attention stays within each document.
+    rate: the share of the ordinary tokens that are asked for; only those carry weight. split: the shares of them that
+    are replaced by `<mask>`, by a random ordinary token, and left as they are. unit: what is hidden together, "token",
+    "word" or "span" (`Masking`). Special tokens are never chosen and never drawn. What is chosen depends on (seed, epoch,
+    sample, place) alone. A short window may by chance have nothing chosen: all its weights are 0. documents=True:
+    attention stays within each document.
+
+    pairing: a second question about two segments (`PairRows`), answered in `Batch.labels`: "next", does the second follow
+    the first (0) or come from another document (1); "order", are they in order (0) or swapped (1). short: with
+    a pairing, the share of texts that are cut short (BERT's code has 0.1).
+
+    targets are the original ids at every place, special tokens and all: replaced-token detection needs nothing else.
     """
 
     def __init__(
@@ -39,93 +44,66 @@ class Masked(Objective):
         *,
         rate: float = 0.15,
         split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        unit: str = "token",
+        pairing: str | None = None,
+        short: float = 0.1,
         documents: bool = False,
     ) -> None:
-        first = tokenizer.bos if tokenizer.cls is None else tokenizer.cls
-        last = tokenizer.eos if tokenizer.sep is None else tokenizer.sep
-        self._before = [] if first is None else [first]
-        self._after = [] if last is None else [last]
-        body = context - len(self._before) - len(self._after)
-        if body < 1:
-            raise ConfigError(
-                "the context leaves no room for text", expected=f"more than {context - body}", received=str(context)
-            )
+        super().__init__()
+        _check(file, tokenizer, pairing, documents)
+        self.masking = Masking(tokenizer, rate, split, unit)
         self.file, self.context, self.by_document = file, context, documents
-        self.rate, self.split, self._mask = rate, split, _check(file, tokenizer, rate, split)
-        self._is_special = np.zeros(file.vocab_size, bool)
-        self._is_special[[i for i in file.special.values() if i < file.vocab_size]] = True
-        self._ordinary = np.flatnonzero(~self._is_special)
-        self._windows = Windows(file, body, body)
+        self._rows: WindowRows | PairRows
+        if pairing is None:
+            self._rows = WindowRows(file, context, tokenizer, documents, unit != "token")
+        else:
+            self._rows = PairRows(file, context, tokenizer, pairing, short)
 
     def __len__(self) -> int:
-        return self._windows.count
+        return len(self._rows)
+
+    def lengths(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Tokens of each sample, special ones included."""
+        return self._rows.lengths(indices)
 
     def too_short(self, batch: int) -> DataError:
-        special = self.context - self._windows.span
-        return self._windows.too_short(batch, f"the context less {special} special tokens", 0, len(self.file) + special)
+        return self._rows.too_short(batch)
+
+    def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Windows are of one length and come as they do; pairs of segments by length."""
+        ordered = super().order if self._rows.ragged else super(Pooled, self).order
+        return ordered(start, count, seed)
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
-        indices = np.asarray(indices, np.int64)
-        rows = noise(by_epoch(epoch, lambda e: key(seed, e, _CHOOSE)) + indices.astype(np.uint64))
-        return self._batch(self._windows.starts(indices, epoch, seed), rows, None)
+        return self._batch(self._rows.make(indices, epoch, seed))
 
     def evaluation(self, batch: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Every token stands once in a window where it may be chosen; the choice is the same at every call."""
-        for starts, skip in self._windows.evaluation(batch, rank, world):
-            yield self._batch(starts, noise(starts.astype(np.uint64)), skip)
+        """Every token stands once where it may be chosen; the choice is the same at every call."""
+        for rows in self._rows.evaluation(batch, rank, world):
+            yield self._batch(rows)
 
-    def _batch(self, starts: np.ndarray, row_keys: np.ndarray, skip: np.ndarray | None) -> Batch:
-        body = self._windows.read(starts).astype(np.int64)
-        random = noise(row_keys[:, None] + np.arange(body.shape[1], dtype=np.uint64))
-        chosen = (random & np.uint64((1 << _BITS) - 1) < np.uint64(self.rate * (1 << _BITS))) & ~self._is_special[body]
-        if skip is not None:
-            chosen &= np.arange(body.shape[1]) >= skip[:, None]
-        around = self._around(body)
-        trained = np.zeros(around.shape, np.float32)
-        trained[:, len(self._before) : len(self._before) + body.shape[1]] = chosen
-        ids = torch.from_numpy(self._around(self._hide(body, chosen, random)))
-        targets, weights = torch.from_numpy(around), torch.from_numpy(trained)
-        if not self.by_document:
-            return Batch(Tokens(ids), targets, weights)
-        return Batch(self._segmented(ids, starts), targets, weights)
-
-    def _hide(self, body: np.ndarray, chosen: np.ndarray, random: np.ndarray) -> np.ndarray:
-        places = np.flatnonzero(chosen)
-        random = random.ravel()[places]
-        fate = (random >> np.uint64(64 - _BITS)).astype(np.float64) / (1 << _BITS)
-        to_mask, to_random = fate < self.split[0], fate < self.split[0] + self.split[1]
-        drawn = self._ordinary[(noise(random ^ np.uint64(_REPLACE)) % np.uint64(len(self._ordinary))).astype(np.int64)]
-        flat = body.ravel()
-        flat[places] = np.where(to_mask, self._mask, np.where(to_random, drawn, flat[places]))
-        return body
-
-    def _around(self, body: np.ndarray) -> np.ndarray:
-        left, right = len(self._before), len(self._after)
-        out = np.empty((len(body), left + body.shape[1] + right), np.int64)
-        out[:, :left], out[:, left + body.shape[1] :] = self._before, self._after
-        out[:, left : left + body.shape[1]] = body
-        return out
-
-    def _segmented(self, ids: torch.Tensor, starts: np.ndarray) -> Tokens:
-        document, position = self._windows.documents(starts)
-        left, right = len(self._before), len(self._after)
-        # <cls> belongs to the window's first document and <sep> to its last
-        segment = np.concatenate([document[:, :left], document, document[:, document.shape[1] - right :]], 1)
-        position = position + np.where(document == 0, left, 0)
-        pos = np.concatenate([position[:, :left] * 0, position, position[:, position.shape[1] - right :] + 1], 1)
-        return Tokens(ids, pos=torch.from_numpy(pos), segment=torch.from_numpy(segment))
+    def _batch(self, rows: Rows) -> Batch:
+        chosen, fate = self.masking.choose(rows.ids, rows.keys, rows.allowed, rows.breaks)
+        if rows.counted is not None:
+            chosen &= rows.counted
+        hidden = torch.from_numpy(self.masking.hide(rows.ids, rows.keys, chosen, fate))
+        labels = None if rows.labels is None else torch.from_numpy(rows.labels)
+        weights = torch.from_numpy(chosen.astype(np.float32))
+        return Batch(rows.tokens._replace(ids=hidden), torch.from_numpy(rows.ids), weights, labels=labels)
 
 
-def _check(file: TokenFile, tokenizer: Tokenizer, rate: float, split: tuple[float, float, float]) -> int:
-    """The id of <mask>, after all settings were found to make sense."""
+def _check(file: TokenFile, tokenizer: Tokenizer, pairing: str | None, documents: bool) -> None:
     if file.kind != "text":
         raise DataError(f"{file.path} holds {file.kind}", expected="text", change="pack a source of text")
-    if tokenizer.mask is None:
+    same_vocabulary(file, tokenizer)
+    if pairing is not None and documents:
         raise ConfigError(
-            "masked training needs a tokenizer with a <mask> token",
-            received=f"a {tokenizer.kind} tokenizer without one",
-            change="train the tokenizer with its default special tokens",
-        )
+            "a pair task asks about two documents, which must see each other", expected="documents=False",
+            received=f"documents=True with pairing={pairing!r}", change="leave out one of them",
+        )  # fmt: skip
+
+
+def same_vocabulary(file: TokenFile, tokenizer: Tokenizer) -> None:
     if tokenizer.vocab_size != file.vocab_size:
         raise DataError(
             f"{file.path} was packed with another tokenizer",
@@ -133,12 +111,3 @@ def _check(file: TokenFile, tokenizer: Tokenizer, rate: float, split: tuple[floa
             received=f"{tokenizer.vocab_size}",
             change="pack the corpus again with this tokenizer",
         )
-    if not 0 < rate < 1:
-        raise ConfigError("the masking rate is a share", expected="between 0 and 1", received=str(rate))
-    if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-6:
-        raise ConfigError(
-            "the split of the chosen tokens must be three shares (mask, random, kept)",
-            expected="non-negative numbers with the sum 1",
-            received=str(split),
-        )
-    return tokenizer.mask

@@ -1,0 +1,259 @@
+"""Rows for masked training before anything is hidden: windows of the corpus, or two segments of a pair task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from ...errors import ConfigError, DataError
+from ...nn.tokens import Tokens
+from ..order import key, noise
+from ..tokenfile import TokenFile
+from .base import Windows, by_epoch
+from .pooled import padded
+from .texts import Texts, padding_of
+from .words import sentence_ends
+
+if TYPE_CHECKING:
+    from ...text import Tokenizer
+
+PAIRINGS = ("next", "order")
+_CHOOSE = 0x3A5C
+_LABEL, _CUT, _OTHER, _OTHER_CUT, _SHORT, _SHORT_CUT = range(1, 7)
+_MULTIPLE = 8
+
+
+class Rows(NamedTuple):
+    """tokens: `ids` as torch holds them, with positions, segments, types. keys: (B,) random bits. allowed: (B, T), False on
+    padding and what was put around the text. breaks: (B, T), where a text begins inside a row. counted: (B, T), where
+    something hidden is asked for, None = wherever allowed. labels: (B,) of the pair task."""
+
+    tokens: Tokens
+    ids: np.ndarray
+    keys: np.ndarray
+    allowed: np.ndarray
+    breaks: np.ndarray | None = None
+    counted: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+
+class WindowRows:
+    """Windows between `<cls>` and `<sep>` (or `<bos>` and `<eos>`), or what the tokenizer has of them; all of one length."""
+
+    ragged = False
+
+    def __init__(self, file: TokenFile, context: int, tokenizer: Tokenizer, documents: bool, whole_words: bool) -> None:
+        first = tokenizer.bos if tokenizer.cls is None else tokenizer.cls
+        last = tokenizer.eos if tokenizer.sep is None else tokenizer.sep
+        self._before, self._after = [first] * (first is not None), [last] * (last is not None)
+        body = context - len(self._before) - len(self._after)
+        if body < 1:
+            raise ConfigError(
+                "the context leaves no room for text", expected=f"more than {context - body}", received=str(context)
+            )
+        self.windows, self._context, self._documents, self._whole = Windows(file, body, body), context, documents, whole_words
+
+    def __len__(self) -> int:
+        return self.windows.count
+
+    def lengths(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (np.full(len(indices), self._context),)
+
+    def too_short(self, batch: int) -> DataError:
+        special = self._context - self.windows.span
+        more = len(self.windows.file) + special
+        return self.windows.too_short(batch, f"the context less {special} special tokens", 0, more)
+
+    def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Rows:
+        return self._rows(self.windows.starts(indices, epoch, seed), sample_keys(indices, epoch, seed), None)
+
+    def evaluation(self, batch: int, rank: int, world: int) -> Iterator[Rows]:
+        for starts, skip in self.windows.evaluation(batch, rank, world):
+            yield self._rows(starts, noise(starts.astype(np.uint64)), skip)
+
+    def _rows(self, starts: np.ndarray, keys: np.ndarray, skip: np.ndarray | None) -> Rows:
+        body = self.windows.read(starts).astype(np.int64)
+        left, right, width = len(self._before), len(self._after), body.shape[1]
+        ids = np.empty((len(body), left + width + right), np.int64)
+        ids[:, :left], ids[:, left + width :], ids[:, left : left + width] = self._before, self._after, body
+        place = np.arange(ids.shape[1]) - left
+        allowed = np.broadcast_to((place >= 0) & (place < width), ids.shape)
+        counted = None if skip is None else place >= skip[:, None]
+        tokens, breaks = Tokens(torch.from_numpy(ids)), None
+        if self._documents or self._whole:
+            segment, position = self._around(starts)
+            breaks = np.zeros(ids.shape, bool)
+            breaks[:, 1:] = segment[:, 1:] != segment[:, :-1]
+            if self._documents:
+                tokens = tokens._replace(pos=torch.from_numpy(position), segment=torch.from_numpy(segment))
+        return Rows(tokens, ids, keys, allowed, breaks, counted)
+
+    def _around(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Document numbers and positions; <cls> belongs to the window's first document and <sep> to its last."""
+        document, position = self.windows.documents(starts)
+        left, right = len(self._before), len(self._after)
+        last = document.shape[1] - right
+        segment = np.concatenate([document[:, :left], document, document[:, last:]], 1)
+        position = position + np.where(document == 0, left, 0)
+        return segment, np.concatenate([position[:, :left] * 0, position, position[:, last:] + 1], 1)
+
+
+class PairFrame(NamedTuple):
+    """What stands around two segments, with token types: ids and types of each part."""
+
+    before: tuple[tuple[int, int], ...]
+    between: tuple[tuple[int, int], ...]
+    after: tuple[tuple[int, int], ...]
+    types: tuple[int, int]
+
+    @property
+    def extra(self) -> int:
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+def pair_frame(tokenizer: Tokenizer) -> PairFrame:
+    """The tokenizer's own frame of a pair, else `<cls>` A `<sep>` B `<sep>` with types 0 and 1."""
+    ids, types = tokenizer.wrap([-1], [-2])
+    if len(ids) == 2:
+        first = tokenizer.bos if tokenizer.cls is None else tokenizer.cls
+        last = tokenizer.eos if tokenizer.sep is None else tokenizer.sep
+        if first is None or last is None:
+            raise ConfigError(
+                "two segments need tokens around them", expected="a tokenizer with <cls> and <sep>",
+                received=f"a {tokenizer.kind} tokenizer without", change="train the tokenizer with its default special tokens",
+            )  # fmt: skip
+        ids, types = [first, -1, last, -2, last], [0, 0, 0, 1, 1]
+    a, b = ids.index(-1), ids.index(-2)
+    parts = tuple(zip(ids, types, strict=True))
+    return PairFrame(parts[:a], parts[a + 1 : b], parts[b + 1 :], (types[a], types[b]))
+
+
+class PairRows:
+    """Two segments of one text, or one and a stranger, between the tokenizer's tokens for a pair; padded on the right.
+
+    Texts are documents cut evenly into at most what the context holds. A text is cut in two at the end of a sentence, each
+    one alike, or at any token where no sentence ends inside. "next" (Devlin et al. 2019 §3.1 task 2): half of the second
+    segments come from another document, cut likewise and as long, where that document goes on so far. "order" (Lan et al.
+    2020 §3.1, ALBERT): half of the pairs are swapped. short: the share of texts that are cut short, to any length of 2 or more.
+    """
+
+    ragged = True
+
+    def __init__(self, file: TokenFile, context: int, tokenizer: Tokenizer, pairing: str, short: float) -> None:
+        if pairing not in PAIRINGS:
+            raise ConfigError("no such pair task", expected=" | ".join((*PAIRINGS, "None")), received=repr(pairing))
+        if not 0 <= short < 1:
+            raise ConfigError("the share of short texts", expected="0 or more, less than 1", received=str(short))
+        self._frame, self._pairing, self._short = pair_frame(tokenizer), pairing, short
+        room = context - self._frame.extra
+        if room < 2:
+            raise ConfigError(
+                "the context leaves no room for two segments", expected=f"at least {self._frame.extra + 2}",
+                received=str(context),
+            )  # fmt: skip
+        self.texts, self._context, self._ends = Texts(file, room, 2), context, sentence_ends(tokenizer)
+        self._pad = padding_of(file.special)
+        if pairing == "next" and self.texts.documents < 2:
+            raise DataError(
+                f"next sentence prediction needs strangers: {file.path} holds {self.texts.documents} document of two tokens"
+                " or more",
+                expected="at least 2 documents", received=f"{len(file.documents) - 1} in all",
+                change='pairing="order", or say where documents begin: split="line" or "blank", or a folder of files',
+            )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def lengths(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (self.texts.place(np.asarray(indices, np.int64))[1] + self._frame.extra,)
+
+    def too_short(self, batch: int) -> DataError:
+        return self.texts.too_short(batch)
+
+    def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Rows:
+        return self._rows(np.asarray(indices, np.int64), sample_keys(indices, epoch, seed), self._short)
+
+    def evaluation(self, batch: int, rank: int, world: int) -> Iterator[Rows]:
+        """Every text once, none cut short; tokens of a stranger carry no weight, so that nothing counts twice."""
+        for at in range(rank * batch, len(self), world * batch):
+            index = np.arange(at, min(at + batch, len(self)))
+            yield self._rows(index, noise(index.astype(np.uint64)), 0.0, strangers_count=False)
+
+    def _rows(self, index: np.ndarray, keys: np.ndarray, short: float, strangers_count: bool = True) -> Rows:
+        begin, length = self.texts.place(index)
+        if short:
+            cut_short = _draw(keys, _SHORT) / 2.0**64 < short
+            length = np.where(cut_short, 2 + (_draw(keys, _SHORT_CUT) % (length - 1).astype(np.uint64)).astype(np.int64), length)
+        labels = (_draw(keys, _LABEL) >> np.uint64(63)).astype(np.int64)
+        cut = self._cut(begin, length, _draw(keys, _CUT))
+        first, second = (begin, cut), (begin + cut, length - cut)
+        if self._pairing == "next":
+            stranger, drawn = self._stranger(index, length - cut, keys)
+            second = (np.where(labels, stranger, second[0]), np.where(labels, drawn, second[1]))
+        else:
+            swapped = labels == 1
+            pairs = [(np.where(swapped, y, x), np.where(swapped, x, y)) for x, y in zip(first, second, strict=True)]
+            first, second = (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
+        rows, in_second = self._place(first, second, keys, labels)
+        if self._pairing == "next" and not strangers_count:
+            rows = rows._replace(counted=~(in_second & (labels == 1)[:, None]))
+        return rows
+
+    def _cut(self, begin: np.ndarray, length: np.ndarray, random: np.ndarray) -> np.ndarray:
+        """(B,) tokens of the first segment, 1 … length − 1."""
+        ids = self.texts.read(begin, length, int(length.max()), self._pad)
+        after = np.arange(1, ids.shape[1] + 1)
+        ends = self._ends[ids] & (after < length[:, None])
+        count = np.cumsum(ends, 1)
+        known = count[:, -1]
+        pick = (random % np.maximum(known, 1).astype(np.uint64)).astype(np.int64)
+        anywhere = 1 + (random % (length - 1).astype(np.uint64)).astype(np.int64)
+        return np.where(known > 0, (count > pick[:, None]).argmax(1) + 1, anywhere)
+
+    def _stranger(self, index: np.ndarray, wanted: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(first token, length) of a second segment out of another document."""
+        other, text = self.texts.elsewhere(self.texts.document(index), _draw(keys, _OTHER))
+        begin, length = self.texts.place(text)
+        begin = begin + self._cut(begin, length, _draw(keys, _OTHER_CUT))
+        return begin, np.minimum(wanted, self.texts.end(other) - begin)
+
+    def _place(
+        self,
+        first: tuple[np.ndarray, np.ndarray],
+        second: tuple[np.ndarray, np.ndarray],
+        keys: np.ndarray,
+        labels: np.ndarray,
+    ) -> tuple[Rows, np.ndarray]:
+        """The rows, and where the second segment's text stands in them."""
+        frame, row = self._frame, np.arange(len(keys))
+        from_a = len(frame.before)
+        from_b = from_a + first[1] + len(frame.between)
+        end = from_b + second[1]
+        total = end + len(frame.after)
+        width = min(self._context, -(-int(total.max()) // _MULTIPLE) * _MULTIPLE)
+        place = np.arange(width)
+        in_a = (place >= from_a) & (place < (from_a + first[1])[:, None])
+        in_b = (place >= from_b[:, None]) & (place < end[:, None])
+        start = np.where(in_a, (first[0] - from_a)[:, None], (second[0] - from_b)[:, None])
+        allowed = in_a | in_b
+        self.texts.file.check()
+        ids = np.where(allowed, self.texts.file.tokens[np.where(allowed, start + place, 0)].astype(np.int64), self._pad)
+        types = np.where(in_b, frame.types[1], np.where(in_a, frame.types[0], 0))
+        for at, part in ((0 * end, frame.before), (from_a + first[1], frame.between), (end, frame.after)):
+            for i, (number, kind) in enumerate(part):
+                ids[row, at + i], types[row, at + i] = number, kind
+        tokens = padded(ids, np.broadcast_to(total, end.shape), types if types.any() else None)
+        return Rows(tokens, ids, keys, allowed, None, None, labels), in_b
+
+
+def sample_keys(indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> np.ndarray:
+    """(B,) uint64, of (seed, epoch, sample) alone."""
+    return noise(by_epoch(epoch, lambda e: key(seed, e, _CHOOSE)) + np.asarray(indices).astype(np.uint64))
+
+
+def _draw(keys: np.ndarray, what: int) -> np.ndarray:
+    """(B,) uint64 for one question about each sample."""
+    return noise(keys ^ np.uint64(what << 56))

@@ -1,0 +1,105 @@
+"""Documents of a packed corpus without their closing `<eos>`: cut into texts, or read as one stream."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import DataError
+from ..tokenfile import TokenFile
+
+
+class Texts:
+    """Each document cut into texts of at most `longest` tokens, as few and as even as can be; numbered in the corpus' order.
+
+    A text never crosses documents. Documents of fewer than `least` tokens give none; `left_out` counts them.
+    """
+
+    def __init__(self, file: TokenFile, longest: int, least: int = 1) -> None:
+        begins, length = bare(file)
+        kept = np.flatnonzero(length >= least)
+        self.file, self.longest, self.left_out = file, longest, len(length) - len(kept)
+        self._begins, self._length = begins[kept], length[kept]
+        self._cuts = -(-self._length // longest)
+        self._first = np.concatenate([[0], np.cumsum(self._cuts)])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    @property
+    def documents(self) -> int:
+        return len(self._begins)
+
+    def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(first token, length), (B,) each, of texts by number."""
+        document = self.document(index)
+        begins, length, cuts = self._begins[document], self._length[document], self._cuts[document]
+        number = index - self._first[document]
+        start = number * length // cuts
+        return begins + start, (number + 1) * length // cuts - start
+
+    def document(self, index: np.ndarray) -> np.ndarray:
+        """(B,) the document that each text was cut from."""
+        return np.searchsorted(self._first, index, side="right") - 1
+
+    def end(self, document: np.ndarray) -> np.ndarray:
+        """(B,) where the documents' last tokens end."""
+        return self._begins[document] + self._length[document]
+
+    def elsewhere(self, document: np.ndarray, random: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(document, text), drawn with uint64 `random`: any document but the given one, each alike, and any of its texts."""
+        other = (random % np.uint64(self.documents - 1)).astype(np.int64)
+        other += other >= document
+        within = (random >> np.uint64(32)) % self._cuts[other].astype(np.uint64)
+        return other, self._first[other] + within.astype(np.int64)
+
+    def read(self, begin: np.ndarray, length: np.ndarray, width: int, pad: int) -> np.ndarray:
+        """(B, width) int64: `length` tokens from `begin` in each row, then `pad`."""
+        self.file.check()
+        offset = np.arange(width)
+        inside = offset < length[:, None]
+        at = np.where(inside, begin[:, None] + offset, 0)
+        return np.where(inside, self.file.tokens[at].astype(np.int64), pad)
+
+    def too_short(self, batch: int) -> DataError:
+        return DataError(
+            f"the corpus is shorter than one batch: {len(self)} texts of at most {self.longest} tokens",
+            expected=f"at least {batch} texts",
+            received=f"{len(self.file)} tokens in {len(self.file.documents) - 1} documents",
+            change=f"set the batch to {len(self)} or less, use a shorter context, or add text" if len(self) else "add text",
+        )
+
+
+class Stream:
+    """All documents end to end without the `<eos>` between them, as T5 joins its texts; read at places of that stream."""
+
+    def __init__(self, file: TokenFile) -> None:
+        begins, length = bare(file)
+        self.file, self._begins = file, begins
+        self._first = np.concatenate([[0], np.cumsum(length)])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def read(self, starts: np.ndarray, span: int) -> np.ndarray:
+        """(B, span) int64 ids from each of `starts` (B,)."""
+        self.file.check()
+        at = np.asarray(starts, np.int64)[:, None] + np.arange(span)
+        document = np.searchsorted(self._first, at, side="right") - 1
+        return self.file.tokens[self._begins[document] + at - self._first[document]].astype(np.int64)
+
+
+def bare(file: TokenFile) -> tuple[np.ndarray, np.ndarray]:
+    """(first token, tokens) of every document, its closing `<eos>` left out."""
+    if file.kind != "text":
+        raise DataError(f"{file.path} holds {file.kind}", expected="text", change="pack a source of text")
+    begins, ends = file.documents[:-1], file.documents[1:]
+    length = ends - begins
+    if "eos" in file.special and len(file):
+        closed = file.tokens[np.maximum(ends - 1, 0)] == file.special["eos"]
+        length = length - (closed & (length > 0))
+    return begins, length
+
+
+def padding_of(special: dict[str, int]) -> int:
+    """The id that stands where nothing is: `<pad>`, else any; what is padding never follows from an id."""
+    return special.get("pad", special.get("eos", 0))
