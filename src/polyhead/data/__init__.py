@@ -10,6 +10,8 @@ shapes.py       what rows are, told from the first of them
 columns.py      which columns are meant
 reading.py      what was asked for, and what was found
 examples.py     the record types beyond text and pairs
+pictures.py     pictures in folders and in columns, decoded
+arrays.py       pictures as arrays: idx files and .npz
 chats.py        conversations and preferences, in the spellings of the public sets
 hub.py          data sets through the `datasets` library
 corpus.py       a corpus that can be read again and again; the survey that reads it first

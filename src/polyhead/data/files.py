@@ -61,7 +61,7 @@ def suffix(path: Path) -> str:
 def looks_like_file(path: Path) -> bool:
     """Whether a name is that of a data file, so that it cannot be a Hub name even if there is no such file."""
     end = suffix(path)
-    return path.suffix.lower() == ".gz" or end in FORMATS or end in _PROSE | _CODE
+    return path.suffix.lower() in (".gz", ".npz") or end in FORMATS or end in _PROSE | _CODE
 
 
 def is_language(one: str, two: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from . import hub, pieces
+from . import arrays, hub, pictures, pieces
 from .corpus import Corpus, Unit
 from .files import FORMATS, Entry, is_language, looks_like_file, single, suffix, unreadable, walk
 from .pieces import Pair
@@ -44,10 +44,39 @@ def _open_one(where: Where, asked: Asked) -> Corpus:
     name = os.fspath(where)
     path = Path(where).expanduser()
     if path.is_dir():
-        return _dataset(name, path, asked) if hub.is_saved(path) else _folder(path, asked)
+        if hub.is_saved(path):
+            return _dataset(name, path, asked)
+        return _album(path, asked) or _folder(path, asked)
     if not path.exists() and isinstance(where, str) and _HUB.match(name) and not looks_like_file(path):
         return _dataset(name, None, asked)
-    return _file(_found(where), asked)
+    return _album(_found(where), asked) or _file(_found(where), asked)
+
+
+def _album(path: Path, asked: Asked) -> Corpus | None:
+    """The pictures of a folder of folders, of idx files or of an .npz file; None for what holds none."""
+    if asked.kind not in (None, "images") or asked.format is not None:
+        return None
+    found: pictures.Album | None = None
+    try:
+        if path.is_dir():
+            found = arrays.idx_folder(path, asked) or pictures.folder(path, asked)
+        elif path.suffix.lower() == ".npz":
+            found = arrays.npz(path, asked)
+        elif arrays.looks_like_idx(path) or arrays.is_idx(path):
+            found = arrays.idx(path, asked)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if found is None:
+        if asked.kind == "images" and suffix(path) not in FORMATS:
+            raise DataError(
+                f"{path} holds no pictures with a class each",
+                expected="a folder of folders, idx files, .npz, or a table with pictures",
+                received=path.name,
+                change="put the pictures of each class into a folder of its name",
+            )
+        return None
+    identity = partial(_stats, found.files, asked)
+    return Corpus("images", str(path), [Unit(path.name, found.read)], identity, asked.max_bad, notes=found.notes)
 
 
 def _found(where: Where) -> Path:
@@ -90,6 +119,7 @@ def _stats(paths: list[tuple[Path, str]], asked: Asked) -> dict[str, Any]:
         asked.split,
         asked.header,
         asked.repair,
+        asked.image_size,
     ]
     return {"files": files, "options": options}
 

@@ -26,6 +26,7 @@ class Asked(NamedTuple):
     subset: str | None
     part: str
     sort: str | None = None
+    image_size: tuple[int, int] | None = None
 
 
 class Broken(Exception):

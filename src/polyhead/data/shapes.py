@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import DataError
-from . import chats
+from . import chats, pictures
 from .columns import Columns, Row, choose, no_text, shown, value_of
 from .examples import KINDS, texts
 from .pieces import Pair, Piece
@@ -119,6 +119,7 @@ def _unclear(row: Row, asked: Asked, name: str) -> DataError:
 
 
 SHAPES: tuple[Shape, ...] = (
+    pictures.shape,
     chats.shape,
     plain,
 )

@@ -3,6 +3,7 @@
 open_source("book.txt")                    one document; a folder: one per file; rows: one per row
 open_source("train.{de,en}")               two parallel files: pairs
 open_source("rows.jsonl", columns="body")  a column of text; two columns: pairs
+open_source("flowers/")                    a folder of folders with pictures: the folder is the class
 open_source("train.conll")                 sentences with a tag for every word: the shape of a file decides its kind
 open_source("owner/name")                  a data set of the Hub; anything else is a path and never looked up
 """
@@ -18,6 +19,7 @@ from .examples import KINDS, Example, texts
 from .files import FORMATS
 from .holdout import Part
 from .opening import Where, open_corpus
+from .pictures import size_of
 from .pieces import Pair, Piece
 from .reading import Asked
 
@@ -116,6 +118,7 @@ def open_source(
     max_bad: float = 0.01,
     subset: str | None = None,
     part: str = "train",
+    image_size: int | tuple[int, int] | None = None,
 ) -> Source:
     """Opens what `where` names; looks at the beginning only.
 
@@ -127,14 +130,16 @@ def open_source(
     split: what a document of a text file is: the whole "file", a paragraph between "blank" lines, a "line".
     header: whether a table's first row holds names. encoding: such as "cp1252" where a file is not UTF-8 and has no
     byte-order mark. repair: undo UTF-8 that was misread as Latin-1 and saved so.
-    max_bad: the share of broken rows above which reading stops. subset, part: of a Hub data set.
+    max_bad: the share of broken rows above which reading stops. subset, part: of a Hub data set; part also of a folder of
+    pictures. image_size: a side, or (height, width), to which pictures are resized; None: all must be of one size.
     Raises DataError for what is missing, empty, binary or unclear, ConfigError for an option without sense.
     """
     _check(kind, format, split, max_bad)
     names = None if columns is None else tuple(map(str, [columns] if isinstance(columns, str | int) else columns))
     if names is not None and len(names) not in (1, 2, 3):
         raise ConfigError("columns", expected="one for text, two for pairs, at most three", received=str(len(names)))
-    asked = Asked(names, kind, format, split, header, encoding, repair, max_bad, subset, part)
+    asked = Asked(names, kind, format, split, header, encoding, repair, max_bad, subset, part,
+                  image_size=size_of(image_size))  # fmt: skip
     return Source(open_corpus(where, asked))
 
 
