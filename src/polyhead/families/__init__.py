@@ -5,12 +5,12 @@ defaults() is how a preset is trained when nothing else is said; register() adds
 """
 
 from .document import read
+from .heads import check_shape, for_objective, with_head
 from .own import register
 from .pairs import PairReading, is_pair, pair, pairs, read_pair, write_pair
 from .presets import (
     by_family,
     defaults,
-    for_objective,
     override,
     preset,
     presets,
@@ -26,6 +26,7 @@ __all__ = [
     "PairReading",
     "by_family",
     "check",
+    "check_shape",
     "defaults",
     "explain",
     "for_objective",
@@ -42,6 +43,7 @@ __all__ = [
     "resolve",
     "spec_from",
     "with_context",
+    "with_head",
     "with_vocab",
     "write_pair",
 ]

@@ -289,7 +289,7 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     recipe = recipes()[name]
     hf = recipe["hf"]
     architecture = _class_of(spec, hf, name)
-    bound = _bind(spec, recipe)
+    bound = bind(spec, recipe)
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
     for key, value, *rest in sorted(hf["config"], key=lambda row: not is_choice(row)):  # choices bind more values
         config |= _written(key, value, rest, bound, recipe["values"])
@@ -400,7 +400,7 @@ def spelled_old(config: Config) -> Config:
     return {k: v for k, v in out.items() if not k.startswith("_")}
 
 
-def _bind(spec: ModelSpec, recipe: Config) -> Values:
+def bind(spec: ModelSpec, recipe: Config) -> Values:
     """The values behind a spec, by laying it over the recipe's template."""
     bound: Values = {}
     rows = {name for _, name, *_ in recipe["hf"]["config"]}

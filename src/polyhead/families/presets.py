@@ -16,16 +16,13 @@ from copy import deepcopy
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import ConfigError
 from ..nn import ModelSpec
-from ..nn.pattern import causal_only
 from .document import SUFFIXES, read
 from .problems import check, nearest
 from .unpublished import UNPUBLISHED
-
-Objective = Literal["causal", "masked", "seq2seq"]
 
 _FAMILIES = (
     "modern",
@@ -76,7 +73,6 @@ PAIRS: dict[str, Any] = {name: pair for family in FAMILIES.values() for name, pa
 PAIRED = {name: (kind, two["image"], two["text"]) for kind, pair in PAIRS.items() for name, two in pair["presets"].items()}
 _ROWS = ("config", "weights")  # lists of rows: a row with the same first entry replaces its base's
 _SECTIONS = ("tokenizer", "training")
-_TASKS = {"causal": "lm", "seq2seq": "lm", "masked": "mlm"}
 
 
 def presets() -> list[str]:
@@ -178,23 +174,6 @@ def with_context(spec: ModelSpec, context: int) -> ModelSpec:
         if stack.embedding.position.kind == "learned" and stack.embedding.vocab is not None:
             data[name]["embedding"]["position"]["length"] = context
     return check(ModelSpec, data, f"context {context}")
-
-
-def for_objective(spec: ModelSpec, objective: Objective) -> ModelSpec:
-    """The spec with the one head this objective trains: its own lm or mlm head, else the standard one.
-
-    The standard lm head is tied to the table; the standard mlm head is BERT's transform (dense, act, norm at the table's
-    width, tied matrix, bias). Other heads are left out: they would stay at their initial values. ConfigError if the
-    shape does not fit: causal needs a causal decoder alone, masked an encoder alone, seq2seq both.
-    """
-    _check_shape(spec, objective)
-    task = _TASKS[objective]
-    heads = {name: head.model_dump(mode="json") for name, head in spec.heads.items() if head.task == task}
-    name = next(iter(heads), task)
-    head = heads.get(name) or _standard_head(spec, task)
-    if list(spec.heads) == list(heads) == [name]:
-        return spec
-    return check(ModelSpec, spec.model_dump(mode="json") | {"heads": {name: head}}, f"objective {objective}")
 
 
 # ---------------------------------------------------------------- below: how
@@ -376,46 +355,3 @@ def _whole(name: str, value: Any, source: str) -> int:
             f"{source}: {name} does not fit", expected="a whole number above 0", received=repr(value), change=f"correct {name}"
         )
     return value
-
-
-def _check_shape(spec: ModelSpec, objective: str) -> None:
-    if objective not in _TASKS:
-        near = nearest(objective, _TASKS)
-        raise ConfigError(
-            "there is no such objective",
-            expected=" | ".join(_TASKS),
-            received=repr(objective),
-            change=f"write {near[0]}" if near else "choose one",
-        )
-    causal = spec.decoder is not None and all(causal_only(b.attention.pattern) for b in spec.decoder.blocks.values())
-    shape = "encoder–decoder" if len(spec.stacks) == 2 else next(iter(spec.stacks))
-    signals = [stack.embedding.input.kind for stack in spec.stacks.values() if stack.embedding.vocab is None]
-    if signals:
-        raise ConfigError(
-            f"objective {objective} does not fit this architecture", expected="stacks that read token ids",
-            received=f"one that reads {signals[0]}", change="choose an architecture for text",
-        )  # fmt: skip
-    fits = {"encoder": "masked", "decoder": "causal", "encoder–decoder": "seq2seq"}[shape]
-    crossed = spec.encoder is None and any(b.cross is not None for b in spec.top.blocks.values())
-    if fits == objective and (causal or fits == "masked") and not crossed:
-        return
-    needs = {"causal": "a causal decoder alone", "masked": "an encoder alone", "seq2seq": "an encoder and a causal decoder"}
-    received = f"an {shape}" if shape[0] == "e" else "a decoder"
-    if fits == objective:
-        received += " with cross-attention but no encoder" if crossed else " whose attention looks ahead"
-    change = f"train it with objective {fits}" if fits != objective else "change its blocks, or the shape"
-    raise ConfigError(
-        f"objective {objective} does not fit this architecture", expected=needs[objective], received=received, change=change
-    )
-
-
-def _standard_head(spec: ModelSpec, task: str) -> dict[str, Any]:
-    table = spec.top.embedding.table_width(spec.top.width)
-    head: dict[str, Any] = {"task": task, "output": spec.top.embedding.vocab, "tied": True}
-    if task == "mlm":
-        block = spec.top.blocks[spec.top.kind(0)]
-        act = getattr(block.ffn, "act", "gelu")
-        head |= {"dense": table, "act": act if act != "clamped_swiglu" else "gelu", "bias": True, "norm": block.norm.model_dump(mode="json")}
-    elif table != spec.top.width:
-        head |= {"dense": table, "dense_bias": False}
-    return head
