@@ -10,7 +10,9 @@ import yaml
 
 from polyhead.errors import ConfigError
 from polyhead.train import AdamWSpec, MuonSpec, RunConfig, TrainingConfig, build_config, parse_overrides
-from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, spec_of
+from polyhead.train.objectives import MaskedSpec
+from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, settled, spec_of
+from tests.tiny import write_files
 
 from .tiny import GPT
 
@@ -26,8 +28,27 @@ def test_a_preset_brings_working_defaults() -> None:
         made = build_config(name, "x.txt")
         assert made.training.steps > 0 and made.data.path == "x.txt" and made.data.holdout > 0
         assert made.training.every("eval_every") * 10 >= made.training.steps
-    objectives = [build_config(n, "x").training.objective for n in ("gpt-nano", "bert-nano", "transformer-nano")]
-    assert objectives == ["causal", "masked", "seq2seq"]
+
+
+def test_an_objective_that_nobody_names_is_left_to_model_and_data(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    book, pair = str(tmp_path / "book.txt"), [str(tmp_path / "train.de"), str(tmp_path / "train.en")]
+    found = [settled(build_config(n, d)).training.objective for n, d in (("gpt-nano", book), ("bert-nano", book), ("transformer-nano", pair))]
+    assert [one.kind for one in found] == ["causal", "masked", "seq2seq"]
+    asked = build_config("bert-nano", book, {"training.objective": "replaced", "training.objective.weight": 20})
+    assert settled(asked) is asked and asked.training.objective.weight == 20
+
+
+def test_a_config_of_format_1(tmp_path: Path) -> None:
+    tree = {"model": "bert-nano", "data": {"path": "x"}, "training": {"objective": "masked", "mask_rate": 0.3}, "version": 1}
+    made = read_config(Path(write(tmp_path, tree, "config.yaml")).parent)
+    assert made.version == 2 and made.training.objective == MaskedSpec(rate=0.3)
+
+
+def test_steps_and_times_over_the_data_replace_each_other() -> None:
+    assert build_config("gpt-nano", "x", {"training.epochs": 2}).training.epochs == 2
+    made = build_config("gpt-nano", "x", {"training.steps": 7})
+    assert (made.training.steps, made.training.epochs) == (7, None)
 
 
 def test_overrides_are_read_as_yaml() -> None:
@@ -122,7 +143,7 @@ def test_a_config_survives_its_file(tmp_path: Path) -> None:
 def test_a_newer_or_missing_or_broken_config_is_refused(tmp_path: Path) -> None:
     made = build_config("gpt-nano", "x")
     with pytest.raises(ConfigError, match="newer"):
-        read_config(run_folder(tmp_path, made, version=2))
+        read_config(run_folder(tmp_path, made, version=3))
     (tmp_path / "config.yaml").write_text("model: [")
     with pytest.raises(ConfigError, match="config.yaml"):
         read_config(tmp_path)

@@ -40,7 +40,7 @@ def evaluate_model(
     """{"task", "n", "of", "metrics"}: loss in nats per target; n counts what `of` names. limit: pairs to answer."""
     from polyhead.data import Causal, Masked, PairFile, Seq2Seq, pack
     from polyhead.train import DataConfig, evaluate
-    from polyhead.train.prepare import open_data
+    from polyhead.train.reading import open_data
 
     if model.tokenizer is None:
         raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")

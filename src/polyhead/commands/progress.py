@@ -66,9 +66,9 @@ class Progress:
         self.facts, training, prepared = facts, facts["training"], facts["prepared"]
         sizes = prepared.sizes
         seen = training.batch * training.steps / max(sizes["train_samples"], 1)
-        pairs = training.objective == "seq2seq"
+        pairs = training.objective.writes == "answers"
         shape = f"{training.batch} pairs" if pairs else f"{training.batch} × {prepared.context} tokens"
-        self.say(f"model  {facts['params'].total:,} parameters, {training.objective}, vocabulary {prepared.tokenizer.vocab_size:,}")
+        self.say(f"model  {facts['params'].total:,} parameters, {training.objective.kind}, vocabulary {prepared.tokenizer.vocab_size:,}")
         self.say(f"data   {sizes['train_tokens']:,} tokens to train on, {sizes['validation_tokens']:,} held out")
         self.say(f"plan   {training.steps:,} steps of {shape}, {seen:.2g} times over the data")
         self.say(f"path   {self.path}, because {facts['why']}")
@@ -98,7 +98,7 @@ class Progress:
     def _on_step(self, **row: Any) -> None:
         self.last = row
         if "val_loss" in row:
-            self.held = {k: row[k] for k in ("val_loss", "val_bpb") if k in row} | {"step": row["step"]}
+            self.held = {k: v for k, v in row.items() if k.startswith("val_")} | {"step": row["step"]}
         number, total = row["step"], self.facts["steps"]
         if self._line is not None:
             self._line.update(self._text(self.status(row), no_wrap=True, overflow="ellipsis"))
@@ -120,7 +120,7 @@ class Progress:
     def bits_per_byte(self, loss: float) -> float | None:
         """A loss in nats per token as bits per byte of the training text; None where there is no one text."""
         sizes = self.facts["prepared"].sizes
-        if self.facts["training"].objective != "causal" or not sizes.get("train_bytes"):
+        if self.facts["training"].objective.kind != "causal" or not sizes.get("train_bytes"):
             return None
         return loss / math.log(2) * sizes["train_tokens"] / sizes["train_bytes"]
 
@@ -137,7 +137,7 @@ class Progress:
     def _on_sample(self, step: int, prompt: str, text: str) -> None:
         if text.strip():
             shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
-            arrow = "\n→ " if self.facts["training"].objective == "seq2seq" else ""
+            arrow = "\n→ " if self.facts["training"].objective.writes == "answers" else ""
             body = visible(prompt + arrow + shown).strip("\n")
             self.say("\n".join([f"── written at step {step:,} ──", *("  " + line for line in body.split("\n"))]))
 
@@ -147,4 +147,7 @@ def held_out(row: dict[str, Any]) -> str:
     parts = [f"loss {row['val_loss']:.3f}"]
     if "val_bpb" in row:
         parts.append(f"{row['val_bpb']:.3f} bits per byte")
-    return ", ".join([*parts, f"perplexity {math.exp(min(row['val_loss'], 700)):,.2f}"])
+    more = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_") and name not in ("val_loss", "val_bpb")}
+    if not more:
+        parts.append(f"perplexity {math.exp(min(row['val_loss'], 700)):,.2f}")
+    return ", ".join([*parts, *(f"{name.replace('_', ' ')} {value:.4f}" for name, value in more.items())])

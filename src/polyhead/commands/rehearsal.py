@@ -37,19 +37,26 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     from polyhead.train.parallel import pick_device
     from polyhead.train.prepare import prepare
     from polyhead.train.run import Run
-    from polyhead.train.settings import spec_of
+    from polyhead.train.settings import settled
+    from polyhead.train.start import Start, is_model
+    from polyhead.train.trained import apply
 
     before = peak_memory()
     ranks = Ranks(device=pick_device(config.training.device))
     tell = (lambda name, fields: note(f"{fields['text']} …")) if is_terminal(sys.stderr) else (lambda *_: None)
-    run = Run(config, folder, ranks, tell)
+    run = Run(settled(config), folder, ranks, tell)
     run.set_threads(None)
-    training = run.training
-    prepared = prepare(config, folder, ranks, tell)
-    spec = spec_of(config, prepared.tokenizer.vocab_size)
+    begun = Start(config.model) if is_model(config.model) else None
+    prepared = prepare(run.config, folder, ranks, tell, begun)
+    run.count_steps(prepared, None)
+    training, spec = run.training, prepared.spec
     compiled, why = run.compiles(spec, prepared, None)
     with explain_memory(spec, training):
-        trainer = Trainer(spec.build(config.seed), training, seed=config.seed, ranks=ranks, compiled=compiled)
+        net = spec.build(config.seed)
+        if begun is not None:
+            begun.give(net)
+        apply(training.trained, net, config.seed)
+        trainer = Trainer(net, training, seed=config.seed, ranks=ranks, compiled=compiled)
         stream = batches(prepared.train, training, config.seed, ranks, 0)
         times, tokens, first = [], 0, 0.0
         for step, micros in zip(range(min(1 + _TIMED, training.steps)), stream, strict=False):
@@ -61,7 +68,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     per_step = timed[len(timed) // 2]
     seen = tokens / len(times) * training.steps
     return {
-        "parameters": spec.params().total, "parts": spec.params().parts, "objective": training.objective,
+        "parameters": spec.params().total, "parts": spec.params().parts, "objective": training.objective.kind, "answers": training.objective.writes == "answers",
         "data": prepared.sizes, "notes": prepared.notes, "vocabulary": prepared.tokenizer.vocab_size,
         "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
@@ -78,7 +85,7 @@ def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
 
     path, memory = found["path"], found["memory"]
     way = f"{path['device']} {path['precision']} {'compiled' if path['compiled'] else 'eager'}, because {path['why']}"
-    pairs = found["objective"] == "seq2seq"
+    pairs = found["answers"]
     batch = f"{found['batch']} pairs" if pairs else f"{found['batch']} × {found['context']} tokens"
     rows = [
         ("model", f"{config.model}, {found['parameters']:,} parameters, {found['objective']}, vocabulary {found['vocabulary']:,}"),

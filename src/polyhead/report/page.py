@@ -74,7 +74,7 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
     where = config["data"]["path"]
     data = where if isinstance(where, str) else " and ".join(where)
     return (
-        f"<header><h1>{escape(folder.name)}</h1>\n<p>{escape(config['model'])}, {escape(config['training']['objective'])}, "
+        f"<header><h1>{escape(folder.name)}</h1>\n<p>{escape(config['model'])}, {escape(_kind(config['training']['objective']))}, "
         f"trained on {escape(data)}</p>\n<dl class='cards'>{made}</dl></header>"
     )
 
@@ -137,6 +137,11 @@ def seconds(rows: Iterable[dict[str, Any]]) -> float:
         total += now - last if now >= last else now
         last = now
     return total
+
+
+def _kind(objective: str | dict[str, Any]) -> str:
+    """An objective's name; runs of format 1 have nothing else."""
+    return objective if isinstance(objective, str) else objective["kind"]
 
 
 def duration(value: float) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .objectives import CausalSpec, ObjectiveChoice
 from .optim import AdamWSpec, OptimizerSpec
 from .schedule import Cosine, Schedule
 from .trained import All, TrainedSpec
@@ -39,8 +40,9 @@ class TokenizerConfig(_Config):
 class TrainingConfig(_Config):
     """The loop. Counts of steps are optimizer updates; batch is the global number of samples per update."""
 
-    objective: Literal["causal", "masked", "seq2seq"] = "causal"
+    objective: ObjectiveChoice = CausalSpec()
     steps: int = Field(1000, gt=0)
+    epochs: float | None = Field(None, gt=0, description="times over the data, in place of steps")
     batch: int = Field(32, gt=0)
     accumulate: int = Field(1, gt=0, description="micro-batches per update; must divide batch")
     context: int | None = Field(None, gt=0, description="tokens per sample; None = the model's context")
@@ -50,7 +52,6 @@ class TrainingConfig(_Config):
     clip: Annotated[float, Field(ge=0)] = Field(1.0, description="largest gradient norm; 0 = no clipping")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     z_loss: float = Field(0.0, ge=0)
-    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of tokens a masked objective asks for")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     checkpointing: bool = Field(False, description="recompute layers in the backward pass to save memory")
@@ -82,9 +83,10 @@ class TrainingConfig(_Config):
 
 
 class RunConfig(_Config):
-    """Everything about a run. model is a preset's name or a spec file; overrides are dotted paths into the spec."""
+    """Everything about a run. model is a preset, a spec file, or a trained model (a folder, owner/name) to go on from;
+    overrides are dotted paths into the spec."""
 
-    version: int = 1
+    version: int = 2
     model: str
     overrides: dict[str, Any] = {}
     data: DataConfig

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyhead.data import Loader, Objective
 from polyhead.errors import CheckpointError, NonFiniteError
@@ -21,7 +21,7 @@ from polyhead.generate.folder import weights
 from polyhead.nn import Batch, Tokens, Transformer
 
 from .config import TrainingConfig
-from .loss import loss_sum
+from .objectives import Learner
 from .optim import Optimizer
 from .parallel import ALONE, Ranks
 from .trained import still
@@ -39,10 +39,11 @@ class Step(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """nats: summed negative log-likelihood; weight: targets it is summed over."""
+    """nats: summed negative log-likelihood; weight: targets it is summed over; figures: what else was measured, by name."""
 
     nats: float
     weight: float
+    figures: dict[str, float] = {}
 
     @property
     def loss(self) -> float:
@@ -55,33 +56,39 @@ class Evaluation(NamedTuple):
 
 
 class Trainer:
-    """A model, its optimizer and its data. `step` makes one update; `evaluate` none. What requires a gradient learns: norms,
-    averages and optimizer state are of that alone. A checkpoint holds the whole model, frozen parts too: it needs nothing else."""
+    """A model, its optimizer and how it learns. `step` makes one update; `evaluate` none. learner None: the config's. What
+    requires a gradient learns: norms, averages and optimizer state are of that alone. A checkpoint holds the whole model,
+    frozen parts too: it needs nothing else."""
 
     def __init__(
-        self, net: Transformer, config: TrainingConfig, *, seed: int, ranks: Ranks = ALONE, compiled: bool = False
+        self,
+        net: Transformer,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        ranks: Ranks = ALONE,
+        compiled: bool = False,
+        learner: Learner | None = None,
     ) -> None:
         self.net, self.config, self.seed, self.ranks = net.to(ranks.device), config, seed, ranks
         net.use(checkpoint=config.checkpointing)
-        self.optimizer = Optimizer(net, config.optimizer)
-        self.params = [p for p in net.parameters() if p.requires_grad]
+        self.learner = config.objective.learner(self.net, config) if learner is None else learner
+        self.whole = joined(self.net, self.learner.beside)
+        self.whole.to(ranks.device)
+        self.optimizer = Optimizer(self.whole, config.optimizer)
+        self.params = [p for p in self.whole.parameters() if p.requires_grad]
         own = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
         self.ema = {n: p.detach().clone() for n, p in own} if config.ema else None
         self.still = still(net)
-        self.random = needs_random(net)
+        self.random = self.learner.random or needs_random(net)
         self.forward: Callable[[Batch], tuple[Tensor, Tensor | None]] = self._forward
         if compiled:
             self.forward = torch.compile(self._forward, dynamic=False)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """(Σ weighted loss, sum of balance losses or None)."""
+        """(Σ weighted loss, what is a mean already, or None)."""
         with self._precision():
-            x, balance = self.net.hidden(batch.inputs, batch.source)
-            total = loss_sum(
-                x, self.net.logits, batch.targets, batch.weights,
-                smoothing=self.config.label_smoothing, z=self.config.z_loss,
-            )  # fmt: skip
-        return total, balance
+            return self.learner.loss(batch)
 
     def _precision(self) -> Any:
         if self.config.precision == "fp32":
@@ -91,7 +98,7 @@ class Trainer:
     def step(self, micros: list[Batch], step: int) -> Step:
         """One update, number `step` from 0, from this rank's micro-batches. Raises NonFiniteError before the weights
         are touched when the loss or a gradient is NaN or infinite."""
-        self.net.train()
+        train_mode(self.net, self.learner.beside, True)
         for module in self.still:
             module.eval()
         self.optimizer.zero_grad()  # a step that failed half-way may have left some
@@ -128,7 +135,7 @@ class Trainer:
         torch._foreach_lerp_(list(self.ema.values()), [pairs[n].detach() for n in self.ema], 1 - decay)
 
     def _refuse(self, step: int, loss: float, norm: float) -> None:
-        bad = [n for n, p in self.net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        bad = [n for n, p in self.whole.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
         self.optimizer.zero_grad()
         where = [] if math.isfinite(loss) else ["the loss"]
         if bad:
@@ -165,16 +172,19 @@ class Trainer:
         """Loss over the whole of `data` once (or its first `limit` batches of `batch` rows over all ranks together),
         without smoothing; all ranks share it."""
         with self.averaged():
-            return evaluate(self.net, data, batch, limit=limit, ranks=self.ranks, precision=self._precision)
+            return evaluate(self.net, data, batch, limit=limit, ranks=self.ranks, precision=self._precision, learner=self.learner)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Everything a checkpoint must hold, by group."""
         groups = {"model": weights(self.net), "optimizer": self.optimizer.state_tensors()}
+        groups |= {"beside": weights(self.learner.beside)} if self.learner.beside is not None else {}
         return groups | ({"ema": dict(self.ema)} if self.ema is not None else {})
 
     def load(self, load: Callable[[str], dict[str, Tensor]]) -> None:
         """Take a checkpoint's tensors; bit-exact."""
         load_weights(self.net, load("model"))
+        if self.learner.beside is not None:
+            load_weights(self.learner.beside, load("beside"))
         self.optimizer.load_state_tensors(load("optimizer"))
         if self.ema is not None:
             for name, value in load("ema").items():
@@ -190,22 +200,45 @@ def evaluate(
     limit: int | None = None,
     ranks: Ranks = ALONE,
     precision: Callable[[], Any] = nullcontext,
+    learner: Learner | None = None,
 ) -> Evaluation:
-    """Summed loss of `net` over `data`, every target counted once; of its first `limit` batches, whatever the ranks."""
+    """Summed loss of `net` over `data`, every target counted once; of its first `limit` batches, whatever the ranks.
+    learner None: cross-entropy, token by token."""
     was = net.training
-    net.eval()
+    learner = Learner(net, TrainingConfig()) if learner is None else learner
+    train_mode(net, learner.beside, False)
     wide = torch.float32 if ranks.device.type == "mps" else torch.float64  # MPS has no doubles
-    sums = torch.zeros(2, dtype=wide, device=ranks.device)
+    sums = {name: torch.zeros((), dtype=wide, device=ranks.device) for name in ("nats", "weight", *learner.counts)}
     for number, part in enumerate(data.evaluation(batch, rank=ranks.rank, world=ranks.world)):
         if limit is not None and number * ranks.world + ranks.rank >= limit:
             break
         part = move(part, ranks.device)
         with precision():
-            x, _ = net.hidden(part.inputs, part.source)
-            nats = loss_sum(x, net.logits, part.targets, part.weights)
-        sums += torch.stack([nats.to(wide), part.weights.sum().to(wide)])
-    net.train(was)
-    return Evaluation(*ranks.sum(sums).tolist())
+            found = learner.measure(part)
+        sums = {name: total + found[name].to(wide) for name, total in sums.items()}
+    train_mode(net, learner.beside, was)
+    totals = dict(zip(sums, ranks.sum(torch.stack(list(sums.values()))).tolist(), strict=True))
+    return Evaluation(totals["nats"], totals["weight"], learner.figures(totals))
+
+
+class Joined(nn.Module):
+    """A model and what is trained beside it, under the model's own names."""
+
+    def __init__(self, net: Transformer, beside: nn.Module) -> None:
+        super().__init__()
+        for name, child in net.named_children():
+            self.add_module(name, child)
+        self.beside = beside
+
+
+def joined(net: Transformer, beside: nn.Module | None) -> nn.Module:
+    return net if beside is None else Joined(net, beside)
+
+
+def train_mode(net: Transformer, beside: nn.Module | None, mode: bool) -> None:
+    for module in (net, beside):
+        if module is not None:
+            module.train(mode)
 
 
 def tokens_of(batch: Batch) -> Tensor:
@@ -253,7 +286,7 @@ def needs_random(net: Transformer) -> bool:
     return any(places) or bool(lora and lora.dropout) or any(b.residual.stochastic_depth for s in stacks for b in s.blocks.values())
 
 
-def load_weights(net: Transformer, tensors: dict[str, Tensor]) -> None:
+def load_weights(net: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy saved weights into `net`; names and shapes must match exactly."""
     own = weights(net)
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())

@@ -108,7 +108,7 @@ def role(name: str, parameter: Tensor) -> str:
     Tables of tokens and positions live under `embed` and `relative`, heads under `heads`, routers under `router`. Norm gains and
     biases are scalars whatever their shape (a gain per head or a bias per expert has two dimensions).
     """
-    path = name.split(".")
+    path = name.removeprefix("beside.").split(".")
     if path[-1] in ("lora_a", "lora_b"):
         return "lora"
     vector = parameter.ndim < 2 or 1 in parameter.shape[-2:]

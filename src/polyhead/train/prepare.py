@@ -8,23 +8,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polyhead.data import Causal, Masked, Objective, PairFile, Seq2Seq, Source, TokenFile, open_source, pack
+from polyhead.data import Objective, PairFile, Source, TokenFile, pack
 from polyhead.errors import ConfigError
-from polyhead.families import resolve
+from polyhead.generate import load
+from polyhead.nn import ModelSpec
 from polyhead.text import Tokenizer
 
-from .config import DataConfig, RunConfig
+from .config import RunConfig
+from .objectives import Given
 from .parallel import Ranks
+from .reading import open_data
+from .settings import spec_of
+from .start import Start
+from .trained import spec_for
 
 Tell = Callable[[str, dict[str, Any]], None]
 DEFAULT_VOCAB = 4096
 
 
 class Prepared(NamedTuple):
-    """What training needs from the data. sizes: counts for people; validation_bytes: UTF-8 bytes of the held-out text;
-    example: of pairs, the first held-out source; mark: what tells these tokens from others."""
+    """What training needs from the data. spec: the architecture for it; sizes: counts for people; validation_bytes: UTF-8
+    bytes of the held-out text; example: of pairs, the first held-out source; mark: what tells these tokens from others;
+    facts: of the data, such as its labels."""
 
     tokenizer: Tokenizer
+    spec: ModelSpec
     train: Objective
     validation: Objective
     context: int
@@ -33,20 +41,22 @@ class Prepared(NamedTuple):
     notes: list[str]
     example: str | None = None
     mark: str = ""
+    facts: dict[str, Any] = {}
 
 
-def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepared:
-    """Rank 0 writes `folder`/data and the tokenizer; the others wait and read the same files."""
-    context = context_of(config)
-    kind = "pairs" if config.training.objective == "seq2seq" else "text"
+def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: Start | None = None) -> Prepared:
+    """Rank 0 writes `folder`/data and the tokenizer; the others wait and read the same files. start: the model a run goes on
+    from, whose tokenizer it keeps."""
     if ranks.first:
-        made = _make(config, folder, kind, tell)
+        made = _make(config, folder, tell, start)
         ranks.barrier()
     else:
         ranks.barrier()
-        made = _make(config, folder, kind, lambda *_: None)
+        made = _make(config, folder, lambda *_: None, start)
     tokenizer, train, held, notes = made
-    objectives = [_objective(config, part, context, tokenizer) for part in (train, held)]
+    spec = spec_for(config.training.trained, spec_of(config, tokenizer.vocab_size, getattr(train, "facts", None)))
+    given = Given(spec, context_of(config, spec), tokenizer, config.data.documents)
+    objectives = [config.training.objective.dataset(part, given) for part in (train, held)]
     for objective in objectives:
         if len(objective) < 1:
             raise objective.too_short(1)
@@ -56,12 +66,12 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell) -> Prepar
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
     notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
-    return Prepared(tokenizer, objectives[0], objectives[1], context, size, sizes, notes, example, mark_of(train, held))
+    return Prepared(tokenizer, spec, objectives[0], objectives[1], given.context, size, sizes, notes, example, mark_of(train, held), dict(getattr(train, "facts", None) or {}))
 
 
-def context_of(config: RunConfig) -> int:
+def context_of(config: RunConfig, spec: ModelSpec) -> int:
     """Tokens per sample: as asked, else the model's context."""
-    return config.training.context or resolve(config.model).context
+    return config.training.context or spec.context
 
 
 def tokens_in(file: TokenFile | PairFile) -> int:
@@ -92,15 +102,21 @@ def first_source(file: TokenFile | PairFile, tokenizer: Tokenizer) -> str | None
     return tokenizer.decode(tokens[starts[0] : ends[0]].tolist())
 
 
-def _make(config: RunConfig, folder: Path, kind: str, tell: Tell) -> tuple[Tokenizer, Any, Any, list[str]]:
-    data, storage = config.data, folder / "data"
+def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> tuple[Tokenizer, Any, Any, list[str]]:
+    data, storage, kinds = config.data, folder / "data", config.training.objective.takes
+    kind = kinds[0] if len(kinds) == 1 else None
     source = open_data(data, data.path, kind)
     if data.validation is None:
         train, held = source.holdout(data.holdout, config.seed)
     else:
         train, held = source, open_data(data, data.validation, kind)
+    if source.kind not in kinds:
+        raise ConfigError(
+            f"{source.name} holds {source.kind}", expected=" or ".join(kinds), received=source.kind,
+            change="name other columns with data.columns, or leave training.objective to the data",
+        )  # fmt: skip
     storage.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(config, train, folder, tell)
+    tokenizer = _tokenizer(config, train, folder, tell, start)
     tell("stage", {"text": "packing tokens"})
     packed, packed_held = (
         pack(part, tokenizer, storage / f"{name}.tokens") for name, part in (("train", train), ("valid", held))
@@ -108,30 +124,24 @@ def _make(config: RunConfig, folder: Path, kind: str, tell: Tell) -> tuple[Token
     return tokenizer, packed, packed_held, [*source.notes, *train.notes]
 
 
-def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None) -> Source:
-    """The source a config names, refused if it is of the wrong kind for the objective."""
-    where = path if isinstance(path, str) else list(path)
-    if isinstance(where, str) and "," in where and not Path(where).exists():
-        where = where.split(",")
-    columns = data.columns.split(",") if data.columns else None
-    source = open_source(
-        where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad
-    )
-    if kind is not None and source.kind != kind:
-        needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else "text"
-        raise ConfigError(
-            f"{source.name} holds {source.kind}", expected=needs, received=source.kind,
-            change="name other columns with data.columns, or choose a model for this kind of data",
-        )  # fmt: skip
-    return source
-
-
-def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell) -> Tokenizer:
-    """The run's own if it has one already, the file asked for, or a new one trained on the training part."""
+def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell, start: Start | None) -> Tokenizer:
+    """The run's own if it has one already, that of the model it goes on from or learns from, the file asked for, or a new one
+    trained on the training part."""
     own = folder / "tokenizer.json"
     if own.exists():
         return Tokenizer.load(own)
-    asked = config.tokenizer
+    asked, teacher = config.tokenizer, config.training.objective.teacher
+    if start is not None or teacher is not None:
+        if asked.path is not None:
+            raise ConfigError(
+                "the tokenizer is that of the trained model", expected="no tokenizer.path", received=asked.path, change="leave it out"
+            )
+        tokenizer = start.tokenizer if start is not None else load(str(teacher)).tokenizer
+        if tokenizer is None:
+            raise ConfigError(f"{teacher or config.model} has no tokenizer", expected="a model with tokenizer.json", received="none")
+        if folder.exists():
+            tokenizer.save(own)
+        return tokenizer
     if asked.path is not None:
         return Tokenizer.load(asked.path)
     tell("stage", {"text": f"training a {asked.kind} tokenizer"})
@@ -144,12 +154,3 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell) -> To
     if folder.exists():
         tokenizer.save(own)
     return tokenizer
-
-
-def _objective(config: RunConfig, file: Any, context: int, tokenizer: Tokenizer) -> Objective:
-    training = config.training
-    if training.objective == "seq2seq":
-        return Seq2Seq(file, context, context)
-    if training.objective == "masked":
-        return Masked(file, context, tokenizer, rate=training.mask_rate)
-    return Causal(file, context, documents=config.data.documents)

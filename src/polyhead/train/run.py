@@ -6,6 +6,7 @@ What happens is told as events, (name, fields), to whoever listens; this file pr
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -24,8 +25,8 @@ from polyhead import __version__
 from polyhead.checkpoint import Saved, latest, lock, save, write_json, write_text
 from polyhead.errors import ConfigError, DataError, Stopped, UserError
 from polyhead.generate import Engine, Model, load
-from polyhead.generate.folder import read_spec
-from polyhead.nn import ModelSpec, PairSpec
+from polyhead.generate.folder import read_json, read_spec
+from polyhead.nn import ModelSpec, PairSpec, Transformer
 from polyhead.report import write_report
 from polyhead.text import Tokenizer
 
@@ -35,8 +36,9 @@ from .loop import Rate, Trainer, batches
 from .memory import explain_memory
 from .parallel import Ranks, join_ranks
 from .prepare import Prepared, prepare
-from .settings import read_config, spec_of
-from .trained import apply, spec_for
+from .settings import read_config, settled
+from .start import Start, is_model
+from .trained import apply
 
 Listener = Callable[[str, dict[str, Any]], None]
 LOCK = ".lock"
@@ -61,25 +63,28 @@ class Run:
         """Train from the start, or from a checkpoint; returns the trained model."""
         self.set_threads(saved)
         if self.ranks.first:  # first of all: from here on the folder can be resumed
-            text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-            write_text(self.folder / "config.yaml", text)
-        prepared = prepare(self.config, self.folder, self.ranks, self.tell)
-        spec = self._spec(prepared, saved)
-        if self.training.objective == "causal" and self.training.every("sample_every"):
+            self._write_config()
+        start = Start(self.config.model) if is_model(self.config.model) and saved is None else None
+        prepared = prepare(self.config, self.folder, self.ranks, self.tell, start)
+        spec, kind = self._spec(prepared, saved), self.training.objective.kind
+        self.count_steps(prepared, saved)
+        if self.training.objective.writes == "continues" and self.training.every("sample_every"):
             sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
-        meta: dict[str, Any] = {"format": 1, "objective": self.training.objective, "choices": self._choices(compiled)}
-        meta |= {"preset": self.config.model, "seed": self.config.seed, "machine": machine(self.ranks.device)}
+        meta = self._meta(prepared, start, compiled)
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
         with explain_memory(spec, self.training, self.ranks):
             net = spec.build(self.config.seed)
+            if start is not None:
+                for head in start.give(net):
+                    self.tell("note", {"text": f"the head {head} begins anew"})
             apply(self.training.trained, net, self.config.seed)
             trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
             if saved is not None:
                 trainer.load(saved.load)
-            model = Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
-            if self.training.objective != "masked":
+            model = Model(net, prepared.tokenizer, objective=kind, meta=meta)
+            if self.training.objective.writes != "nothing":
                 model.engine = Engine(net)  # samples along the way read the weights as they are
             self.tell("start", self._facts(spec, prepared, compiled, saved.step if saved else 0) | {"why": why})
             with interruptible() as interrupt:
@@ -89,13 +94,14 @@ class Run:
         net.eval()
         if self.ranks.first:
             self.tell("report", {"path": write_report(self.folder)})
-        return Model(net, prepared.tokenizer, objective=self.training.objective, meta=meta)
+            self._leave_beside(trainer, prepared)
+        return Model(net, prepared.tokenizer, objective=kind, meta=meta)
 
     def _spec(self, prepared: Prepared, saved: Saved | None) -> ModelSpec:
         """What is trained. A run that goes on keeps the spec it began with, and must meet the data it began with: a
         spec's file or a text that was edited meanwhile would change the run without a word."""
         if saved is None:
-            return spec_for(self.training.trained, spec_of(self.config, prepared.tokenizer.vocab_size))
+            return prepared.spec
         if saved.state.get("data", prepared.mark) != prepared.mark:
             raise DataError(
                 "the text is not the one this run began with", expected="the same tokens to train on and held out",
@@ -118,6 +124,34 @@ class Run:
         if threads is not None and self.ranks.device.type == "cpu":
             torch.set_num_threads(threads)
 
+    def count_steps(self, prepared: Prepared, saved: Saved | None) -> None:
+        """Times over the data become steps, kept in the config, so that a run that goes on has as many."""
+        training = self.training
+        if training.epochs is None or saved is not None:
+            return
+        steps = max(1, math.ceil(training.epochs * prepared.sizes["train_samples"] / training.batch))
+        self.training = training.model_copy(update={"steps": steps})
+        self.config = self.config.model_copy(update={"training": self.config.training.model_copy(update={"steps": steps})})
+        if self.ranks.first:
+            self._write_config()
+
+    def _write_config(self) -> None:
+        write_text(self.folder / "config.yaml", yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False))
+
+    def _meta(self, prepared: Prepared, start: Start | None, compiled: bool) -> dict[str, Any]:
+        """What a model of this run says of itself; what it went on from said the rest."""
+        kept = read_json(self.folder / "meta.json") if start is None and (self.folder / "meta.json").exists() else {}
+        meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": self.training.objective.kind}
+        meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
+        facts = {name: prepared.facts[name] for name in ("labels", "problem") if prepared.facts.get(name) is not None}
+        return meta | {"machine": machine(self.ranks.device)} | facts
+
+    def _leave_beside(self, trainer: Trainer, prepared: Prepared) -> None:
+        """What was trained beside the model, as a model of its own: ELECTRA's generator."""
+        beside = trainer.learner.beside
+        if isinstance(beside, Transformer):
+            Model(beside.eval(), prepared.tokenizer, objective="masked").save(self.folder / "generator", to="native")
+
     def _choices(self, compiled: bool) -> dict[str, Any]:
         return {"compile": compiled, "threads": torch.get_num_threads(), "precision": self.training.precision}
 
@@ -133,8 +167,8 @@ class Run:
             )  # fmt: skip
         if asked != "auto":
             return asked == "on", f"training.compile={asked}"
-        if self.training.objective == "seq2seq":
-            return False, "lengths differ from batch to batch"
+        if not self.training.objective.steady:
+            return False, "shapes differ from batch to batch"
         if not has_compiler(self.ranks.device):
             return False, "no C++ compiler here"
         flops = 3 * spec.flops(prepared.context, self.training.batch).total * self.training.steps
@@ -192,14 +226,14 @@ class Run:
         parts, limit = self.training.accumulate * self.ranks.world, self.training.eval_batches
         limit = None if limit is None else limit * parts
         result = trainer.evaluate(data.validation, self.training.batch // parts, limit)
-        row = {"val_loss": result.loss}
-        if data.validation_bytes and self.training.objective == "causal" and self.training.eval_batches is None:
+        row = {"val_loss": result.loss} | {f"val_{name}": value for name, value in result.figures.items()}
+        if data.validation_bytes and self.training.objective.kind == "causal" and self.training.eval_batches is None:
             row["val_bpb"] = result.bits_per_byte(data.validation_bytes)
         return row
 
     def _sample(self, trainer: Trainer, model: Model, number: int, example: str | None, log: RunLog) -> None:
         """One sample with a fixed seed and prompt, so that samples along a run can be compared."""
-        if self.training.objective == "masked":
+        if self.training.objective.writes == "nothing":
             return
         with trainer.averaged():
             trainer.net.eval()
@@ -262,7 +296,7 @@ def compiler_trouble(device: torch.device) -> str:
 def sample_text(model: Model, config: TrainingConfig, example: str | None = None) -> dict[str, str]:
     """{"prompt", "text"}: what the model writes now, to the prompt asked for, else to the example or a line's beginning."""
     prompt = config.sample_prompt if config.sample_prompt is not None else example or "\n"
-    causal = config.objective == "causal"
+    causal = config.objective.writes == "continues"
     assert model.tokenizer is not None  # a run has one
     spec = model.text_spec
     room = sample_room(config, spec, model.tokenizer) if causal else spec.context
@@ -319,6 +353,8 @@ def train_run(config: RunConfig | None, folder: str | Path, *, resume: bool = Fa
     saved = find_start(folder, resume, tell if ranks.first else quiet)
     if config is None:
         raise ConfigError(f"{folder} holds no run to resume", change="give a preset and data to start one")
+    if saved is None:
+        config = settled(config)
     if saved is not None and saved.step >= config.training.steps:
         return finished(folder, saved, ranks, tell)
     ranks.barrier()  # all have looked at the folder before the first writes into it

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from polyhead.errors import ConfigError
-from polyhead.families import defaults, for_objective, override, resolve, with_context, with_vocab
+from polyhead.families import defaults, override, with_context, with_vocab
 from polyhead.families.document import parse, read
 from polyhead.families.problems import check
 from polyhead.nn import ModelSpec
 
-from .config import RunConfig
+from .config import RunConfig, TrainingConfig
+from .objectives.choosing import fitting
+from .reading import open_data
+from .start import architecture, is_model
 
 SECTIONS = ("data", "tokenizer", "training")
+FINE_TUNING = {"training": {
+    "epochs": 3, "batch": 32, "optimizer": {"kind": "adamw", "lr": 5e-5, "betas": [0.9, 0.999], "weight_decay": 0.01},
+    "schedule": {"kind": "linear", "warmup": 0.1},
+}}  # of BERT (Devlin et al. 2019, §A.3) and most since
 FREE_ON_RESUME = {
-    "steps", "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "save_every",
+    "steps", "epochs", "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "save_every",
     "keep", "tensorboard", "threads", "device",
 }  # fmt: skip
 
@@ -40,11 +48,19 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 def build_config(
     target: str, data: str | Iterable[str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> RunConfig:
-    """The config of a new run. target: a preset, a spec file, or a recipe (YAML with a `model` key and sections)."""
+    """The config of a new run. target: a preset, a spec file, a recipe (YAML with a `model` key and sections), or a trained
+    model to go on from. An objective that nobody names is left to the data: see `objectives.choosing`."""
     recipe = read_recipe(target)
     tree: dict[str, Any] = {"model": target} if recipe is None else recipe
-    base = defaults(tree["model"])
-    merged = merge({k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}, tree)
+    base = usual(tree["model"])
+    asked = [*tree.get("training", {}), *(key.removeprefix("training.").split(".")[0] for key in overrides or {} if key.startswith("training."))]
+    training = base.get("training", {})
+    if "objective" not in asked:
+        training.pop("objective", None)  # settled by the data
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in asked:
+            training.pop(other, None)
+    merged = merge(base, _spelled(tree))
     if data is not None:
         merged.setdefault("data", {})["path"] = data if isinstance(data, str) else tuple(data)
     for key, value in (overrides or {}).items():
@@ -56,13 +72,19 @@ def build_config(
     return validate(merged)
 
 
+def usual(model: str) -> dict[str, Any]:
+    """What a run of this model is when nothing else is said: a preset's own settings; a trained model's fine-tuning."""
+    return deepcopy(FINE_TUNING) if is_model(model) else defaults(model)
+
+
 def place(tree: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key; `model.x.y` goes into the spec's overrides."""
     head, *rest = key.split(".")
     if head == "model" and rest:
         tree.setdefault("overrides", {})[".".join(rest)] = value
         return
-    if head == "training" and rest[:1] in (["optimizer"], ["schedule"], ["trained"]) and len(rest) == 1 and isinstance(value, str):
+    choices = (["optimizer"], ["schedule"], ["objective"], ["trained"])
+    if head == "training" and rest[:1] in choices and len(rest) == 1 and isinstance(value, str):
         value = {"kind": value}
     for part in (head, *rest)[:-1]:
         below = tree.setdefault(part, {})
@@ -89,13 +111,25 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(tree: Mapping[str, Any]) -> RunConfig:
-    newer = tree.get("version", 1)
-    if isinstance(newer, int) and newer > 1:
+    known, version = RunConfig.model_fields["version"].default, tree.get("version", 1)
+    if isinstance(version, int) and version > known:
         raise ConfigError(
-            "the config was written by a newer polyhead", expected="version 1", received=f"version {newer}",
+            "the config was written by a newer polyhead", expected=f"version {known}", received=f"version {version}",
             change="upgrade polyhead",
         )  # fmt: skip
-    return check(RunConfig, tree, "the run's config")
+    return check(RunConfig, {**_spelled(tree), "version": known}, "the run's config")
+
+
+def _spelled(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with its objective as a mapping; format 1 had a name, and the rate of a masked one beside it."""
+    training = tree.get("training")
+    if not isinstance(training, Mapping):
+        return dict(tree)
+    training, objective = dict(training), training.get("objective")
+    rate = training.pop("mask_rate", None)
+    if isinstance(objective, str):
+        training["objective"] = {"kind": objective} | ({} if rate is None or objective != "masked" else {"rate": rate})
+    return {**tree, "training": training}
 
 
 def read_recipe(target: str) -> dict[str, Any] | None:
@@ -115,6 +149,9 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
     own = validate(read(path))
     if asked is None:
         return own
+    if "objective" not in asked.training.model_fields_set:  # left to the data, which settled it when the run began
+        training = asked.training.model_copy(update={"objective": own.training.objective})
+        asked = asked.model_copy(update={"training": training})
     frozen = {
         f"{section}.{field}": (old, new)
         for section, a, b in (("training", own.training, asked.training), ("tokenizer", own.tokenizer, asked.tokenizer))
@@ -130,24 +167,56 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
             change="resume with the same settings, or start a new run with another -o",
         )  # fmt: skip
     free = {f: getattr(asked.training, f) for f in FREE_ON_RESUME}
+    if asked.training.epochs is not None and own.training.epochs is not None:  # its steps were counted from the data
+        free["steps"] = -(-own.training.steps * asked.training.epochs // own.training.epochs)
     return own.model_copy(update={"training": own.training.model_copy(update=free)})
 
 
-def spec_of(config: RunConfig, vocab: int) -> ModelSpec:
-    """The spec a run trains: overrides, its context, its objective's head, its tokenizer's vocabulary.
+def settled(config: RunConfig) -> RunConfig:
+    """The config with an objective: the one asked for, else what a preset is usually trained to do if the data is of that
+    kind, else what fits the model and the data."""
+    if "objective" in config.training.model_fields_set:
+        return config
+    spec, named = changed(config), usual(config.model)["training"].get("objective")
+    training = check(TrainingConfig, {"objective": named}, config.model) if named is not None else None
+    source = open_data(config.data, config.data.path, "pairs" if named == "seq2seq" else None)
+    if training is None or source.kind not in training.objective.takes:
+        training = check(TrainingConfig, {"objective": fitting(spec, source.kind, source.name)}, config.model)
+    return config.model_copy(update={"training": config.training.model_copy(update={"objective": training.objective})})
 
-    A tokenizer given by file keeps a published embedding's size when it fits; one with more tokens than rows is refused.
+
+def changed(config: RunConfig) -> ModelSpec:
+    """The architecture of the run's target with its overrides."""
+    spec = architecture(config.model)
+    return override(spec, config.overrides) if config.overrides else spec
+
+
+def spec_of(config: RunConfig, vocab: int, facts: Mapping[str, Any] | None = None) -> ModelSpec:
+    """The spec a run trains: overrides, its context, its objective's head, its tokenizer's vocabulary. facts: of the packed
+    data, such as its labels.
+
+    A tokenizer given by file keeps a published embedding's size when it fits; one with more tokens than rows is refused. A
+    trained model keeps its vocabulary and its table of positions; its context may be cut.
     """
-    spec = override(resolve(config.model), config.overrides) if config.overrides else resolve(config.model)
-    if config.training.context is not None:
-        spec = with_context(spec, config.training.context)
-    spec = for_objective(spec, config.training.objective)
-    if config.tokenizer.path is None:
-        return with_vocab(spec, vocab)
+    spec, context = changed(config), config.training.context
+    trained = is_model(config.model)
+    if context is not None and trained and context > spec.context:
+        raise ConfigError(
+            "training.context is longer than the trained model's", expected=f"at most {spec.context}", received=str(context),
+            change="leave it out, or train a preset anew",
+        )  # fmt: skip
+    if context is not None and not trained:
+        spec = with_context(spec, context)
+    spec = config.training.objective.spec(spec, dict(facts or {}))
+    teacher = config.training.objective.teacher
+    if teacher is not None:
+        return with_vocab(spec, architecture(teacher).vocab or vocab)
     rows = spec.vocab
-    if rows is not None and vocab > rows:
+    if rows is None or (config.tokenizer.path is None and not trained):
+        return spec if rows is None else with_vocab(spec, vocab)
+    if vocab > rows:
         raise ConfigError(
             "the tokenizer is larger than the model's embedding", expected=f"at most {rows} tokens",
-            received=f"{vocab} in {config.tokenizer.path}", change=f"model.vocab={vocab}, or a smaller tokenizer",
+            received=f"{vocab} in {config.tokenizer.path or config.model}", change=f"model.vocab={vocab}, or a smaller tokenizer",
         )  # fmt: skip
     return spec

@@ -1,0 +1,25 @@
+"""Which objective fits a model and its data, where none is named."""
+
+from __future__ import annotations
+
+from polyhead.errors import ConfigError
+from polyhead.nn import ModelSpec
+
+_BY_DATA = {
+    "text": {"decoder": "causal", "encoder": "masked"},
+    "pairs": {"both": "seq2seq"},
+}
+
+
+def fitting(spec: ModelSpec, kind: str, name: str) -> str:
+    """The objective of a model of this shape on data of this kind. ConfigError where there is none, naming what there is."""
+    shape = "both" if len(spec.stacks) == 2 else next(iter(spec.stacks))
+    shapes = _BY_DATA.get(kind, {})
+    if shape in shapes:
+        return shapes[shape]
+    kinds = [k for k, by in _BY_DATA.items() if shape in by]
+    words = {"both": "an encoder–decoder", "encoder": "an encoder", "decoder": "a decoder"}
+    raise ConfigError(
+        f"{name} holds {kind}, which {words[shape]} is not trained on", expected=" or ".join(kinds), received=kind,
+        change="choose " + " or ".join(words[s] for s in shapes) if shapes else "name other columns with data.columns",
+    )  # fmt: skip

@@ -1,0 +1,28 @@
+"""From a config's data section to an open source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polyhead.data import Source, open_source
+from polyhead.errors import ConfigError
+
+from .config import DataConfig
+
+
+def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None) -> Source:
+    """The source a config names, refused if it is of the wrong kind for the objective."""
+    where = path if isinstance(path, str) else list(path)
+    if isinstance(where, str) and "," in where and not Path(where).exists():
+        where = where.split(",")
+    columns = data.columns.split(",") if data.columns else None
+    source = open_source(
+        where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad
+    )
+    if kind is not None and source.kind != kind:
+        needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else "text"
+        raise ConfigError(
+            f"{source.name} holds {source.kind}", expected=needs, received=source.kind,
+            change="name other columns with data.columns, or choose a model for this kind of data",
+        )  # fmt: skip
+    return source
