@@ -147,7 +147,7 @@ def test_csv_with_quotes_lines_and_names(tmp_path) -> None:
 
 
 def test_tsv_has_no_quotes_and_two_columns_are_pairs(tmp_path) -> None:
-    path = put(tmp_path / "a.tsv.gz", 'sentence\tlabel\na "bad one\t0\nfine\t1\n')
+    path = put(tmp_path / "a.tsv.gz", 'before\tafter\na "bad one\t0\nfine\t1\n')
     assert list(open_source(path).pairs()) == [('a "bad one', "0"), ("fine", "1")]
     bare = put(tmp_path / "b.tsv", "Guten Tag!\tGood day!\nJa\tYes\n")
     assert list(open_source(bare).pairs()) == [("Guten Tag!", "Good day!"), ("Ja", "Yes")]

@@ -22,6 +22,8 @@ FORMATS = {
     ".tsv": "tsv",
     ".tab": "tsv",
     ".parquet": "parquet",
+    **dict.fromkeys((".conll", ".bio", ".bio2", ".iob", ".iob2"), "conll"),
+    ".conllu": "conllu",
 }
 _LANGUAGE = re.compile(r"\.[a-z]{2,3}([_-][a-z]{2,4})?\Z")
 _PROSE = frozenset(".txt .text .md .markdown .rst .tex .org .adoc .html .htm .xml .log .srt".split())

@@ -53,8 +53,25 @@ def rows_of(data: Any, name: str, columns: Columns | None, tally: Tally) -> Iter
     tops = {column.partition(".")[0] for column in columns or ()} & set(data.column_names)
     wanted = [c for c in data.column_names if c in (set(columns or ()) | tops)]
     view = data.select_columns(wanted) if wanted else data
+    named = {column: names for column in view.column_names if (names := _class_names(data.features.get(column)))}
     for number, row in enumerate(view, 1):
-        yield f"{name} row {number}", row
+        yield f"{name} row {number}", {**row, **{column: _named(row[column], named[column]) for column in named}}
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """The names behind the numbers of a column of classes, or of lists of classes."""
+    inner = getattr(feature, "feature", feature)
+    inner = inner[0] if isinstance(inner, list) and len(inner) == 1 else inner
+    names = getattr(inner, "names", None)
+    return list(names) if isinstance(names, list | tuple) and names else None
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    if not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None  # −1: the label is kept back
 
 
 def identity(data: Any, name: str, options: list[Any]) -> dict[str, Any]:

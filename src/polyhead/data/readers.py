@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import DataError
 from ..text.read import read_chunks
-from . import pieces, rows
+from . import pieces, rows, tagged
 from .columns import Columns, Row
 from .files import Entry
 from .pieces import Pair, Piece
+from .questions import looks_like_squad, squad
 from .reading import Asked, Record
-from .shapes import picked, reading_of
+from .shapes import picked, prose, reading_of
 from .tally import Tally
 
 _SCAN = re.compile(r"IN: (.+?) OUT: (.+)\Z")
@@ -37,16 +39,64 @@ class Found(NamedTuple):
 
 def reader(entry: Entry, asked: Asked, *, folder: bool = False) -> Found:
     """What a file is, from its beginning. `folder`: one of many, whose kind is set."""
-    if entry.format == "text":
+    format = _format(entry, asked, folder)
+    if format in ("conll", "conllu"):
+        read = partial(_conll, entry, asked, format)
+        which = tagged.columns_of(asked.columns, format, str(entry.path))
+        return _whole("tagged", read, entry, asked, [_tagged_note(format, which)])
+    if format == "squad":
+        return _whole("questions", partial(_squad, entry, asked), entry, asked, [])
+    if format == "text":
         scan = asked.kind == "pairs" or (asked.kind is None and not folder and looks_like_scan(entry.path, asked))
-        read = _scan if scan else _text
-        return Found("pairs" if scan else "text", partial(read, entry, asked), [])
+        return _whole("pairs" if scan else "text", partial(_scan if scan else _text, entry, asked), entry, asked, [])
     opened = partial(_rows, entry, asked)
     reading = reading_of(opened, asked, str(entry.path))
     notes = reading.notes
     if entry.format in ("csv", "tsv") and asked.header is None:
         notes = [*notes, _header_note(reading.columns)]
     return Found(reading.kind, partial(picked, opened, reading), notes, reading.sort)
+
+
+def _format(entry: Entry, asked: Asked, folder: bool) -> str:
+    """The format of a file; where its name leaves it open, what it begins like."""
+    free = asked.format is None and asked.kind in (None, "tagged", "questions", "text")
+    if free and entry.format == "json" and looks_like_squad(next(chunks_of(entry.path, asked), "")):
+        return "squad"
+    if free and entry.format in ("text", "tsv") and not folder and asked.kind != "text" and asked.split == "file":
+        if (found := tagged.sniff(next(chunks_of(entry.path, asked), ""))) is not None:
+            return found
+    return "conll" if entry.format == "text" and asked.kind == "tagged" else entry.format
+
+
+def _whole(kind: str, read: Callable[[Tally], Iterator[Record]], entry: Entry, asked: Asked, notes: list[str]) -> Found:
+    """A file that is of one kind by its format; of any, the texts can be had alone."""
+    if asked.kind == "text" and kind != "text":
+        return Found("text", partial(_prose, read), [f"{note}: its texts alone" for note in notes])
+    if asked.kind not in (None, kind):
+        raise DataError(
+            f"{entry.path} holds {kind}",
+            expected=asked.kind,
+            received=kind,
+            change="leave kind out, or name a file of that kind",
+        )
+    return Found(kind, read, notes)
+
+
+def _prose(read: Callable[[Tally], Iterator[Record]], tally: Tally) -> Iterator[Piece]:
+    return prose(read(tally))
+
+
+def _tagged_note(format: str, which: tuple[int, int]) -> str:
+    word, tag = (tagged.UD[i] if format == "conllu" else "last" if i < 0 else str(i) for i in which)
+    return f"reading column {word} as words and column {tag} as their tags"
+
+
+def _conll(entry: Entry, asked: Asked, format: str, tally: Tally) -> Iterator[Record]:
+    return tagged.conll(chunks_of(entry.path, asked), entry.name, format, asked.columns, tally)
+
+
+def _squad(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Record]:
+    return squad(chunks_of(entry.path, asked), entry.name, tally)
 
 
 def _header_note(columns: Columns) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import DataError
 from .columns import Columns, Row, looks_like_header
 from .files import unreadable
+from .labelled import KNOWN
 from .pieces import LINE_LIMIT, lines
 from .tally import Tally
 
@@ -42,22 +43,27 @@ def json_array(chunks: Iterable[str], name: str, tally: Tally) -> Iterator[tuple
     if not first.lstrip().startswith("["):
         yield from json_lines(_prepend(first, chunks), name, tally)
         return
-    held, size = [first], len(first)
+    rows = whole_json(_prepend(first, chunks), name)
+    for number, row in enumerate(rows, 1):
+        yield from _object(row, f"{name} element {number}", tally)
+
+
+def whole_json(chunks: Iterable[str], name: str) -> Any:
+    """A file that is one JSON value, read whole. Raises DataError for one that is too long, or no JSON."""
+    held, size = list[str](), 0
     for chunk in chunks:
         held.append(chunk)
         size += len(chunk)
         if size > _JSON_LIMIT:
             raise DataError(
-                f"{name} is one JSON array of more than {_JSON_LIMIT >> 20} M characters",
+                f"{name} is one JSON value of more than {_JSON_LIMIT >> 20} M characters",
                 expected="JSON lines, which are read one at a time",
                 change="write one object a line and name the file .jsonl",
             )
     try:
-        rows = json.loads("".join(held), parse_constant=_not_json)
+        return json.loads("".join(held), parse_constant=_not_json)
     except (ValueError, RecursionError) as e:
         raise DataError(f"{name} is not valid JSON", received=_why(e), change="mend the file") from e
-    for number, row in enumerate(rows, 1):
-        yield from _object(row, f"{name} element {number}", tally)
 
 
 def _prepend(first: str, rest: Iterator[str]) -> Iterator[str]:
@@ -96,7 +102,7 @@ def table(
     for number, cells in _records(lines(chunks), name, tally, tabs):
         if names is None:
             first = [cell.strip() for cell in cells]
-            headed = looks_like_header(first, columns) if header is None else header
+            headed = looks_like_header(first, columns, KNOWN) if header is None else header
             names = first if headed else [str(i) for i in range(len(cells))]
             if headed:
                 continue

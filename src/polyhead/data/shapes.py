@@ -13,8 +13,11 @@ from ..errors import DataError
 from . import chats, pictures
 from .columns import Columns, Row, choose, no_text, shown, value_of
 from .examples import KINDS, texts
+from .labelled import labelled
 from .pieces import Pair, Piece
+from .questions import questions
 from .reading import Asked, Broken, Reading, Record
+from .tagged import tagged
 from .tally import Tally
 
 _SAMPLE, _SAMPLE_CHARS = 256, 1 << 22
@@ -101,25 +104,29 @@ def prose(records: Iterator[Record]) -> Iterator[Piece]:
 
 
 def _unclear(row: Row, asked: Asked, name: str) -> DataError:
-    names = list(row)
-    kind = asked.kind
+    names, kind = list(row), asked.kind
     if asked.columns:
         wanted = "columns named " + " and ".join(asked.columns)
     elif kind in (None, "text", "pairs"):
         wanted = "a column text, or source and target" + (", or text and label" if kind is None else "")
     else:
         wanted = f"the columns of a {KINDS[kind]}"
-    one, two = (f"columns={names[0]!r} for text", f"columns=({names[0]!r}, {names[-1]!r}) for pairs") if names else ("", "")
-    return DataError(
-        f"{name}: which columns to read is not clear",
-        expected=wanted,
-        received=shown(row),
-        change=f"{one} or {two}" if names else None,
-    )
+    way = _ASK.get(kind or "")
+    if way is None and names:
+        way = f"columns={names[0]!r} for text or columns=({names[0]!r}, {names[-1]!r}) for pairs"
+    return DataError(f"{name}: which columns to read is not clear", expected=wanted, received=shown(row), change=way)
 
 
+_ASK = {
+    "labelled": "name them with columns: text and label, or text, second text and label",
+    "tagged": "name them with columns: the list of words and the list of tags",
+    "questions": "name them with columns: context, question and answers",
+}
 SHAPES: tuple[Shape, ...] = (
     pictures.shape,
+    questions,
+    tagged,
     chats.shape,
+    labelled,
     plain,
 )

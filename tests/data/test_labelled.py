@@ -1,0 +1,162 @@
+"""Rows with labels: which shapes are recognised, and what the labels become."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from polyhead.data import open_source
+from polyhead.data.examples import Labelled
+from polyhead.errors import DataError
+from tests.parity.data import reference_data
+
+
+def rows(path: Path, *given: dict) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in given))
+    return path
+
+
+def put(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def read(path: Path, **options) -> list[Labelled]:
+    source = open_source(path, **options)
+    assert source.kind == "labelled"
+    return list(source.examples())
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"text": "a", "label": "x"}, Labelled("a", None, "x")),
+        ({"id": 7, "text": "a", "label": 3}, Labelled("a", None, "3")),
+        ({"text": "a", "label": True}, Labelled("a", None, "true")),
+        ({"sentence": "a", "Sentiment": " good "}, Labelled("a", None, "good")),
+        ({"text": "a", "labels": ["x", "y", "x"]}, Labelled("a", None, ("x", "y"))),
+        ({"text": "a", "labels": []}, Labelled("a", None, ())),
+        ({"text": "a", "labels": [3, 1]}, Labelled("a", None, ("3", "1"))),
+        ({"premise": "a", "hypothesis": "b", "label": 2, "idx": 0}, Labelled("a", "b", "2")),
+        ({"question1": "a", "question2": "b", "label": 0}, Labelled("a", "b", "0")),
+        ({"Sentence 1": "a", "Sentence-2": "b", "score": 3.8}, Labelled("a", "b", 3.8)),
+        ({"text": "a", "stars": 4}, Labelled("a", None, "4")),
+        ({"text": "a", "target": "x"}, Labelled("a", None, "x")),
+        ({"label": "x", "title": "A", "description": "b"}, Labelled("A b", None, "x")),
+        ({"utterance": "a", "intent": "book", "fine": "x"}, Labelled("a", None, "book")),
+        ({"post": "a long one", "label": "x"}, Labelled("a long one", None, "x")),
+    ],
+)
+def test_shapes_of_rows(tmp_path, row, expected) -> None:
+    assert read(rows(tmp_path / "a.jsonl", row)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"text": "a", "score": 0.3, "url": "u"}, "text"),  # a web page and what a filter thought of it
+        ({"source": "a", "target": "b", "label": "x"}, "pairs"),
+        ({"prompt": "a", "completion": "b", "label": True}, "pairs"),
+        ({"text": "a", "n": 3}, "text"),
+        ({"Source": "[MAX 1 2 ]", "Target": "2"}, "pairs"),
+    ],
+)
+def test_rows_that_are_something_else(tmp_path, row, kind) -> None:
+    path = rows(tmp_path / "a.jsonl", row)
+    assert open_source(path).kind == kind
+    assert open_source(path, kind="labelled").kind == "labelled" or row.get("score")
+
+
+def test_columns_name_what_is_meant(tmp_path) -> None:
+    path = rows(tmp_path / "a.jsonl", *({"a": f"text {i}", "b": "second", "c": i % 2, "d": "note"} for i in range(20)))
+    with pytest.raises(DataError, match="which columns"):
+        open_source(path)
+    assert read(path, columns=("a", "c"))[1] == Labelled("text 1", None, "1")
+    assert read(path, columns=("a", "b", "c"))[1] == Labelled("text 1", "second", "1")
+    assert read(path, columns=("a+d", "c"))[1] == Labelled("text 1 note", None, "1")
+    assert open_source(path, columns=("a", "b"), kind="pairs").kind == "pairs"
+    assert read(path, columns=("a", "d"), kind="labelled")[0] == Labelled("text 0", None, "note")
+    with pytest.raises(DataError, match="which columns"):
+        open_source(path, columns=("a", "z"), kind="labelled")
+
+
+def test_a_table_of_texts_and_few_labels_needs_no_names(tmp_path) -> None:
+    lines = [f"message number {i}!\t{'spam' if i % 3 else 'ham'}\n" for i in range(30)]
+    assert read(put(tmp_path / "a.tsv", "".join(lines)))[0] == Labelled("message number 0!", None, "ham")
+    turned = "".join("\t".join(reversed(line.strip().split("\t"))) + "\n" for line in lines)
+    assert read(put(tmp_path / "b.tsv", turned))[1] == Labelled("message number 1!", None, "spam")
+    few = "".join(lines[:5])
+    assert open_source(put(tmp_path / "c.tsv", few)).kind == "pairs"  # too few rows to tell
+    words = "".join(f"wort {i}\tword {i}\n" for i in range(30))
+    assert open_source(put(tmp_path / "d.tsv", words)).kind == "pairs"
+
+
+def test_numbers_are_told_from_classes_by_their_fractions(tmp_path) -> None:
+    table = "score,sentence1,sentence2\n5.000,a b,c d\n3.800,a b,c d\n4,a b,c d\nmany,a b,c d\n"
+    source = open_source(put(tmp_path / "a.csv", table), max_bad=0.5)
+    assert [one.label for one in source.examples()] == [5.0, 3.8, 4.0]
+    assert any("'score' is no number: 'many'" in note for note in source.notes)
+    whole = rows(tmp_path / "b.jsonl", {"text": "a", "label": 1.0}, {"text": "b", "label": 0.0})
+    assert [one.label for one in read(whole)] == ["1", "0"]  # classes that passed through a data frame
+    mixed = rows(tmp_path / "c.jsonl", {"text": "a", "label": 5}, {"text": "b", "label": 3.5})
+    assert [one.label for one in read(mixed)] == [5.0, 3.5]
+
+
+def test_a_folder_keeps_the_sort_of_its_first_file(tmp_path) -> None:
+    rows(tmp_path / "1.jsonl", {"text": "a", "label": 0.5})
+    rows(tmp_path / "2.jsonl", {"text": "b", "label": 1})
+    assert [one.label for one in open_source(tmp_path).examples()] == [0.5, 1.0]
+
+
+def test_broken_rows_are_counted(tmp_path) -> None:
+    good = {"text": "a", "label": "x"}
+    bad = [{"text": "a"}, {"text": "", "label": "x"}, {"text": "a", "label": ""}, {"text": "a", "label": None}]
+    bad += [{"text": "a", "label": 0.5}, {"text": 3, "label": "x"}, {"text": "\ud800", "label": "x"}]
+    source = open_source(rows(tmp_path / "a.jsonl", good, good, good, *bad), max_bad=0.9)
+    assert len(list(source.examples())) == 4 - 1 and source.survey().documents == 3
+    assert any(note.startswith("7 of 10 rows are broken") for note in source.notes), source.notes
+    with pytest.raises(DataError, match="7 of 10 rows are broken"):
+        open_source(tmp_path / "a.jsonl").survey()
+
+
+def test_held_out_rows_are_whole_and_on_one_side(tmp_path) -> None:
+    path = rows(tmp_path / "a.jsonl", *({"text": f"t{i}", "label": str(i % 2)} for i in range(50)))
+    source = open_source(path)
+    train, held = source.holdout(0.2, seed=1)
+    parts = [[one.text for one in part.examples()] for part in (train, held)]
+    assert sorted(parts[0] + parts[1]) == sorted(one.text for one in source.examples()) and min(map(len, parts)) > 3
+    assert any("labelled texts are held out" in note for note in held.notes)
+    assert set(train.texts()) == set(parts[0])  # a tokenizer sees texts, and no labels
+    with pytest.raises(DataError, match="too small to hold out"):
+        list(open_source(rows(tmp_path / "b.jsonl", {"text": "a", "label": "x"})).holdout()[0].examples())
+
+
+def test_their_texts_alone(tmp_path) -> None:
+    path = rows(tmp_path / "a.jsonl", *({"sentence1": "a", "sentence2": f"b{i}", "label": i} for i in range(3)))
+    assert [piece.text for piece in open_source(path, kind="text").pieces()] == ["a", "b0", "b1", "b2"]
+
+
+def test_names_of_classes_come_from_the_data_set(tmp_path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({
+        "text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"]),
+    })  # fmt: skip
+    made = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
+    made.save_to_disk(str(tmp_path / "set"))
+    source = open_source(tmp_path / "set", max_bad=0.5)
+    assert [one.label for one in source.examples()] == ["pos", "neg"]
+    assert any("'label' is missing" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "classes"),
+    [("sst2/dev", 872, 2), ("trec/train", 5452, 6), ("stsb/dev", 1500, None), ("ag_news/dev", 400, 4), ("subj/dev", 1000, 2)],
+)
+def test_real_files(name, count, classes) -> None:
+    folder, _, stem = name.partition("/")
+    source = open_source(reference_data(folder) / f"{stem}.tsv.gz")
+    labels = [one.label for one in source.examples()]
+    assert source.kind == "labelled" and len(labels) == count
+    assert all(isinstance(label, float) for label in labels) if classes is None else len(set(labels)) == classes
