@@ -435,3 +435,82 @@ def test_specs_are_closed_and_round_trip() -> None:
             adapter.validate_python(bad)
     assert [MuonSpec(momentum_warmup=2).momentum_at(s) for s in (0, 1, 2, 9)] == pytest.approx([0.85, 0.9, 0.95, 0.95])
     assert MuonSpec(momentum_warmup=0).momentum_at(0) == 0.95
+
+
+# ---------------------------------------------------------------- rates by layer
+
+
+class Stacks(nn.Module):
+    """The names of an encoder–decoder: two layers and three, with what stands below and above them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = self._stack(2), self._stack(3)
+        self.decoder.embed.token = self.encoder.embed.token
+        self.heads = nn.ModuleDict({"lm": nn.Linear(4, 4)})
+
+    def _stack(self, layers: int) -> nn.Module:
+        stack = nn.Module()
+        stack.embed = nn.Module()
+        stack.embed.token = nn.Parameter(torch.ones(5, 4))
+        stack.layers = nn.ModuleList(nn.ModuleDict({"q": nn.Linear(4, 4)}) for _ in range(layers))
+        stack.relative = nn.ModuleList([nn.Embedding(3, 2)])
+        stack.final_norm = nn.LayerNorm(4)
+        return stack
+
+
+def rates(model: nn.Module, spec: AdamWSpec | MuonSpec) -> dict[str, float]:
+    return {name: group.lr for group in param_groups(model, spec) for name in group.names}
+
+
+def test_layer_decay_multiplies_once_per_layer_below_the_output() -> None:
+    found = rates(Stacks(), AdamWSpec(lr=1.0, layer_decay=0.5))
+    assert {n: found[f"encoder.{n}"] for n in ("embed.token", "layers.0.q.weight", "layers.1.q.bias", "relative.0.weight", "final_norm.weight")} == {
+        "embed.token": 0.5**3, "layers.0.q.weight": 0.5**2, "layers.1.q.bias": 0.5, "relative.0.weight": 0.5**3, "final_norm.weight": 1.0,
+    }  # fmt: skip
+    assert [found[f"decoder.layers.{i}.q.weight"] for i in range(3)] == [0.5**3, 0.5**2, 0.5]
+    assert found["heads.lm.weight"] == found["heads.lm.bias"] == found["decoder.final_norm.bias"] == 1.0
+
+
+def test_layer_decay_counts_frozen_layers_and_keeps_the_scales() -> None:
+    model = Stacks()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith("decoder.layers.2"))
+    found = rates(model, AdamWSpec(lr=1.0, layer_decay=0.5, embedding_scale=3.0, scalar_scale=2.0))
+    assert found["decoder.layers.1.q.weight"] == 0.25
+    assert found["decoder.layers.1.q.bias"] == 0.5
+    assert found["encoder.embed.token"] == 3 * 0.5**3
+
+
+def test_without_a_decay_the_groups_are_by_role_alone() -> None:
+    groups = param_groups(Stacks(), AdamWSpec())
+    assert [group.role for group in groups] == ["embedding", "matrix", "scalar", "head"]
+
+
+def test_one_decayed_step_by_hand() -> None:
+    """The first step of Adam is lr · sign(gradient)."""
+    model = Stacks()
+    with_grads(model, 3)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    spec = AdamWSpec(lr=0.1, layer_decay=0.5, weight_decay=0.0, eps=1e-12)
+    Optimizer(model, spec).step(1.0, 0)
+    for name, rate in rates(model, spec).items():
+        parameter = dict(model.named_parameters())[name]
+        torch.testing.assert_close(before[name] - parameter.detach(), rate * parameter.grad.sign(), rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_muon_has_one_rate() -> None:
+    with pytest.raises(ValidationError, match="layer_decay is AdamW's"):
+        MuonSpec(adamw=AdamWSpec(layer_decay=0.9))
+    for bad in (0.0, 1.1):
+        with pytest.raises(ValidationError):
+            AdamWSpec(layer_decay=bad)
+
+
+def test_the_factors_of_low_rank_updates_are_adamws() -> None:
+    q = "decoder.layers.0.attention.heads.q"
+    assert role(f"{q}.lora_a", torch.ones(1, 4)) == role(f"{q}.lora_b", torch.ones(4, 2)) == "lora"
+    model = Stacks()
+    model.lora_a = nn.Parameter(torch.ones(2, 4))
+    found = {group.role: group for group in param_groups(model, FAST)}
+    assert (found["lora"].method, found["lora"].lr, found["matrix"].method) == ("adamw", FAST.adamw.lr, "muon")

@@ -49,6 +49,15 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
            "training.label_smoothing": 0.1, "training.checkpointing": True},
     ),
     "seq2seq-dropout": ("transformer-nano", LOOP | _small("encoder") | _small("decoder") | RANDOM),
+    "lora-dropout-ema": (
+        "gpt-nano",
+        LOOP | GPT | ADAMW
+        | {"training.trained": {"kind": "lora", "rank": 2, "dropout": 0.2}, "training.ema": 0.9, "model.init": {"kind": "normal"}},
+    ),
+    "layer-decay": (
+        "bert-nano",
+        LOOP | _small("encoder") | {"training.optimizer": {"kind": "adamw", "layer_decay": 0.8}, "training.trained": {"kind": "parts", "last": 1}},
+    ),
     "masked": ("bert-nano", LOOP | _small("encoder") | ADAMW),
 }  # fmt: skip
 

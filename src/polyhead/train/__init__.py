@@ -17,13 +17,14 @@ from .optim import AdamWSpec, MuonSpec, Optimizer
 from .parallel import Ranks
 from .run import Listener, quiet, train_run
 from .settings import build_config, parse_overrides
-from .trained import All, Parts, TrainedSpec, apply
+from .trained import All, Heads, Parts, TrainedSpec, apply
 
 __all__ = [
     "AdamWSpec",
     "All",
     "DataConfig",
     "Evaluation",
+    "Heads",
     "Listener",
     "MuonSpec",
     "Optimizer",

@@ -46,7 +46,7 @@ class TrainingConfig(_Config):
     batch: int = Field(32, gt=0)
     accumulate: int = Field(1, gt=0, description="micro-batches per update; must divide batch")
     context: int | None = Field(None, gt=0, description="tokens per sample; None = the model's context")
-    trained: TrainedSpec = Field(All(), description="all, parts of the model (heads alone: `heads`), or lora")
+    trained: TrainedSpec = Field(All(), description="all, heads, parts or lora")
     optimizer: OptimizerSpec = AdamWSpec()
     schedule: Schedule = Cosine()
     clip: Annotated[float, Field(ge=0)] = Field(1.0, description="largest gradient norm; 0 = no clipping")

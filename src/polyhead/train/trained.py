@@ -11,10 +11,10 @@ its names is chosen, and is frozen if one of its names is.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from polyhead.errors import ConfigError
@@ -36,12 +36,18 @@ class All(_Spec):
     kind: Literal["all"] = "all"
 
 
+class Heads(_Spec):
+    """The heads alone, over a model that stays as it is: a linear probe where they are linear."""
+
+    kind: Literal["heads"] = "heads"
+
+
 class Parts(_Spec):
     """The parameters that `train` names, and the last `last` layers of the stack the heads read with all that is above them
     (final norm, heads); where neither is given, all. Of these, not what `freeze` names.
 
     A pattern is a whole name, the beginning of one ("decoder.embed", "heads"), or has * and ? in it ("*.attention.*").
-    train=["heads"] alone is a linear probe. ("heads" may be written for all of it.)
+    train=["heads"] is what kind `heads` says.
     """
 
     kind: Literal["parts"] = "parts"
@@ -54,14 +60,6 @@ class Parts(_Spec):
         if not self.train and self.last is None and not self.freeze:
             raise ValueError("parts of what? give train or freeze (patterns of names), or last (a number of layers)")
         return self
-
-
-def _spelled(value: Any) -> Any:
-    """"all", "lora" and "heads" stand for specs; a kind "heads" too."""
-    value = {"kind": value} if isinstance(value, str) else value
-    if isinstance(value, dict) and value.get("kind") == "heads":
-        return {**value, "kind": "parts", "train": ("heads",)}
-    return value
 
 
 def names(net: nn.Module) -> dict[str, list[str]]:
@@ -89,6 +87,8 @@ def apply(trained: TrainedSpec, net: Transformer, seed: int | None = 0) -> list[
 def chosen_names(trained: TrainedSpec, net: Transformer, known: dict[str, list[str]]) -> list[str]:
     if isinstance(trained, All):
         return list(known)
+    if isinstance(trained, Heads):
+        return _fitting(("heads",), known, "train")
     if isinstance(trained, LoraSpec):
         return [*(n for n in known if n.endswith(UPDATES)), *_fitting(also(trained, net), known, "also")]
     chosen = set(known) if not trained.train and trained.last is None else set(_fitting(trained.train, known, "train"))
@@ -208,6 +208,4 @@ def still(net: nn.Module) -> list[nn.Module]:
     return [m for m in net.modules() if isinstance(m, BatchNorm) and not m.weight.requires_grad and not m.bias.requires_grad]
 
 
-TrainedSpec = Annotated[
-    Annotated[All | Parts | LoraSpec, Field(discriminator="kind")], BeforeValidator(_spelled)
-]
+TrainedSpec = Annotated[All | Heads | Parts | LoraSpec, Field(discriminator="kind")]
