@@ -20,7 +20,7 @@ pieces.py       text in bounded memory
 packing.py      pack: a source → a packed corpus, made once
 tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 order.py        the order of samples: a bijection, no table, no state
-objectives/     packed corpus → Batch: causal, masked, seq2seq
+objectives/     packed corpus → Batch: causal, masked, seq2seq, instruct, prefer, pictures
 images.py       pictures → pixels, as a published model's processor makes them
 sound.py        waveforms → frames of a log-mel spectrum, likewise
 loader.py       samples → steps, over ranks and micro-batches
@@ -29,19 +29,23 @@ loader.py       samples → steps, over ranks and micro-batches
 from __future__ import annotations
 
 from .loader import Loader
-from .objectives import Causal, Masked, Objective, Seq2Seq
+from .objectives import Augment, Causal, Instruct, Masked, Objective, Pictures, Prefer, Seq2Seq
 from .packing import pack
 from .sources import Pair, Piece, Source, open_source
 from .tokenfile import PairFile, TokenFile
 
 __all__ = [
+    "Augment",
     "Causal",
+    "Instruct",
     "Loader",
     "Masked",
     "Objective",
     "Pair",
     "PairFile",
+    "Pictures",
     "Piece",
+    "Prefer",
     "Seq2Seq",
     "Source",
     "TokenFile",

@@ -148,8 +148,8 @@ def _of_pairs(pairs: PairFile) -> _Rows:
             expected="a tokenizer with <eos>",
             change="train the tokenizer with its default special tokens",
         )
-    (a, b), (c, d) = pairs.sources, pairs.targets
-    return _Rows(pairs.file.tokens, None, a.copy(), d - a, b - a, np.ones(len(a), bool))
+    begin, middle = pairs.sources
+    return _Rows(pairs.file.tokens, None, begin.copy(), pairs.targets[1] - begin, middle - begin, np.ones(len(begin), bool))
 
 
 def _asked(rows: _Rows) -> np.ndarray:

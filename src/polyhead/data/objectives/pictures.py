@@ -40,6 +40,9 @@ class Augment(NamedTuple):
     mixup: float = 0.0
 
 
+NOTHING = Augment()
+
+
 class Pictures(Objective):
     """Batches of `signal` (B, C, H, W) float32, (x / 255 − mean) / std; targets (B,) long, or with mixup (B, classes) float32,
     the shares of each class; weights (B,) 1.
@@ -51,7 +54,7 @@ class Pictures(Objective):
     def __init__(
         self,
         file: ExampleFile,
-        augment: Augment = Augment(),
+        augment: Augment = NOTHING,
         *,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
