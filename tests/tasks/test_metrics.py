@@ -55,7 +55,6 @@ def test_bioes_spans_and_plain_tags() -> None:
     for mode in ("default", "strict"):
         assert metrics.tags(given, right, mode).metrics["f1"] == pytest.approx(1 / 2)
     assert metrics.tags([["NOUN", "VERB"]], [["NOUN", "NOUN"]]).metrics == {"accuracy": 0.5}
-    assert not metrics.are_spans({"O"}) and metrics.are_spans({"O", "B-x", "I-x"}) and not metrics.are_spans({"X", "B-x"})
 
 
 def test_the_counts_behind_the_interval_give_seqevals_f1() -> None:

@@ -28,6 +28,7 @@ from .rules import FILE, Rules, read_rules
 from .sample import Sampling, chosen
 from .senses import Senses
 from .stop import Generation, Limits, Row
+from .verbs import Verbs
 from .write import write
 
 _TEMPERATURE, _MAX_TOKENS = 0.8, 64
@@ -44,7 +45,7 @@ class _Task(NamedTuple):
     extrapolate: bool
 
 
-class Model(Senses):
+class Model(Senses, Verbs):
     """A Transformer ready to use; or a Pair of them, whose `net(texts, images)` compares, and which writes no text.
 
     meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that

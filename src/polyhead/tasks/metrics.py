@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.tags import marks_spans
 from ..errors import ConfigError, DataError
 from . import squad as _squad
 from .bootstrap import Combine, bootstrap, bootstrap_examples
@@ -145,19 +146,13 @@ def tags(given: Sequence[Sequence[str]], right: Sequence[Sequence[str]], mode: s
     equal = np.array([[sum(a == b for a, b in zip(one, other, strict=True)), len(other)] for one, other in zip(given, right, strict=True)])
     metrics = {"accuracy": float(equal[:, 0].sum() / max(equal[:, 1].sum(), 1))}
     intervals = {"accuracy": bootstrap(equal, lambda s: _ratio(s[:, 0], s[:, 1]), N, SEED)}
-    if not are_spans({tag for row in right for tag in row}):
+    if not marks_spans({tag for row in right for tag in row}):
         return Score(metrics, intervals)
     found = _spans(given, right, mode)
     how: dict[str, Combine] = {"precision": lambda s: _over(s[:, 0], s[:, 1]), "recall": lambda s: _over(s[:, 0], s[:, 2]),
                                "f1": lambda s: _over(2 * s[:, 0], s[:, 1] + s[:, 2])}  # fmt: skip
     metrics |= _seqeval(given, right, mode)
     return Score(metrics, intervals | {name: bootstrap(found, combine, N, SEED) for name, combine in how.items()})
-
-
-def are_spans(tags_: set[str]) -> bool:
-    """Whether tags are of an IOB or BIOES scheme: O, and B-X, I-X, E-X, S-X, L-X, U-X, at least one of these."""
-    inside = {tag for tag in tags_ if tag != "O"}
-    return bool(inside) and all(len(tag) > 2 and tag[1] == "-" and tag[0] in "BIESLU" for tag in inside)
 
 
 def _scheme(rows: Sequence[Sequence[str]]) -> str:
