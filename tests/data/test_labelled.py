@@ -152,7 +152,13 @@ def test_names_of_classes_come_from_the_data_set(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "count", "classes"),
-    [("sst2/dev", 872, 2), ("trec/train", 5452, 6), ("stsb/dev", 1500, None), ("ag_news/dev", 400, 4), ("subj/dev", 1000, 2)],
+    [
+        ("sst2/dev", 872, 2),
+        ("trec/train", 5452, 6),
+        ("stsb/dev", 1500, None),
+        ("ag_news/dev", 400, 4),
+        ("subj/dev", 1000, 2),
+    ],
 )
 def test_real_files(name, count, classes) -> None:
     folder, _, stem = name.partition("/")

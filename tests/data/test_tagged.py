@@ -63,7 +63,9 @@ def test_conllu_counts_words_not_multiword_tokens_or_empty_nodes(tmp_path) -> No
     assert read(path) == [first, Tagged(("#",), ("SYM",))]
     assert read(put(tmp_path / "a.txt", UD)) == read(path)
     assert read(path, columns="xpos")[0].tags == ("PRP", "VBP", "RB", "VB")
-    assert read(path, columns=("lemma", "deprel"))[0] == Tagged(("it", "do", "not", "work"), ("nsubj", "aux", "advmod", "root"))
+    assert read(path, columns=("lemma", "deprel"))[0] == Tagged(
+        ("it", "do", "not", "work"), ("nsubj", "aux", "advmod", "root")
+    )
 
 
 def test_prose_is_no_conll(tmp_path) -> None:

@@ -66,7 +66,12 @@ def test_which_scheme_it_is() -> None:
 
 
 def test_what_are_no_span_tags() -> None:
-    assert marks_spans(["O", "B-A"]) and not marks_spans(["O"]) and not marks_spans(["NOUN", "O"]) and not marks_spans(["B-"])
+    assert (
+        marks_spans(["O", "B-A"])
+        and not marks_spans(["O"])
+        and not marks_spans(["NOUN", "O"])
+        and not marks_spans(["B-"])
+    )
     for bad in ("NOUN", "X-A", "", "-A"):
         with pytest.raises(DataError, match="marks no spans"):
             spans([bad])

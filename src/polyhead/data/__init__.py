@@ -17,8 +17,14 @@ hub.py          data sets through the `datasets` library
 corpus.py       a corpus that can be read again and again; the survey that reads it first
 holdout.py      which document belongs to which part
 pieces.py       text in bounded memory
+labelled.py     rows of texts and labels
+tagged.py       CoNLL, CoNLL-U, and rows of words and tags
+tags.py         IOB1, IOB2, BIOES, and spans
+questions.py    SQuAD, and rows of questions
 packing.py      pack: a source → a packed corpus, made once
 tokenfile.py    the packed corpus: its format, TokenFile and PairFile
+encoding.py     examples → columns of ids
+examplefile.py  packed examples: their format
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, masked, seq2seq, instruct, prefer, pictures
 images.py       pictures → pixels, as a published model's processor makes them
@@ -28,6 +34,7 @@ loader.py       samples → steps, over ranks and micro-batches
 
 from __future__ import annotations
 
+from .examplefile import ExampleFile
 from .loader import Loader
 from .objectives import Augment, Causal, Instruct, Masked, Objective, Pictures, Prefer, Seq2Seq
 from .packing import pack
@@ -37,6 +44,7 @@ from .tokenfile import PairFile, TokenFile
 __all__ = [
     "Augment",
     "Causal",
+    "ExampleFile",
     "Instruct",
     "Loader",
     "Masked",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import DataError
+from .encoding import encode
+from .examplefile import ExampleFile, ExampleWriter
 from .pieces import Piece, steady
 from .sources import Source
 from .tokenfile import PairFile, TokenFile, TokenWriter
@@ -20,64 +22,97 @@ _PIECE = 1 << 14  # characters encoded as one text
 _GROUP = 1 << 17  # characters encoded in one call
 _SPECIAL = ("pad", "bos", "eos", "unk", "mask", "cls", "sep")
 Progress = Callable[[int], None]
+File = TypeVar("File", TokenFile, ExampleFile)
 
 
 def pack(
     source: Source,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     path: str | Path,
     *,
     eos: bool | None = None,
+    labels: Sequence[str] | None = None,
     progress: Progress | None = None,
-) -> TokenFile | PairFile:
+) -> TokenFile | PairFile | ExampleFile:
     """The packed corpus at `path`: as it lies there if it was made from the same text with the same tokenizer, else
     made now. Memory does not grow with the corpus.
 
-    eos: put `<eos>` after every document; None: where the tokenizer has one. Pairs are stored without special tokens.
-    progress: called with the characters encoded so far. `source.kind` "pairs" gives a PairFile.
+    tokenizer: None for pictures. eos: put `<eos>` after every document; None: where the tokenizer has one. Pairs are stored without special tokens.
+    labels: the training part's, `facts["labels"]`, for a held part: one that is not among them is an error; None: the
+    source's own. progress: called with the characters encoded so far. `source.kind` "text" gives a TokenFile, "pairs" a
+    PairFile, any other an ExampleFile.
     Raises DataError for a source without tokens or one that changes while it is read, DiskError for a full disk.
     """
     path = Path(path)
+    if source.kind not in ("text", "pairs"):
+        return _pack_examples(source, tokenizer, path, labels, progress)
+    if tokenizer is None:
+        raise DataError(
+            f"{source.name} holds {source.kind}, which a tokenizer must encode", expected="a tokenizer", received="None"
+        )
     if eos and tokenizer.eos is None:
         raise DataError("the tokenizer has no <eos> to end documents with", change="leave eos out, or add the token")
     end = tokenizer.eos if eos is not False and source.kind == "text" else None
     mark = _fingerprint(source, tokenizer, end)
-    if (known := _kept(path, mark)) is None:
+    if (known := _kept(path, mark, TokenFile)) is None:
         with TokenWriter(path, tokenizer.vocab_size) as writer:
             if source.kind == "text":
                 _write_text(writer, source, tokenizer, end, progress)
             else:
                 _write_pairs(writer, source, tokenizer, progress)
-            _confirm(source, writer, mark, _fingerprint(source, tokenizer, end))
-            special = {name: value for name in _SPECIAL if (value := getattr(tokenizer, name)) is not None}
-            writer.finish(kind=source.kind, special=special, fingerprint=mark, notes=source.notes)
+            _confirm(source, writer.tokens, mark, _fingerprint(source, tokenizer, end))
+            writer.finish(kind=source.kind, special=_special(tokenizer), fingerprint=mark, notes=source.notes)
         known = TokenFile(path)
     return known if source.kind == "text" else PairFile(path)
 
 
-def _kept(path: Path, mark: str) -> TokenFile | None:
+def _pack_examples(
+    source: Source, tokenizer: Tokenizer | None, path: Path, labels: Sequence[str] | None, progress: Progress | None
+) -> ExampleFile:
+    mark = _fingerprint(source, tokenizer, None, labels)
+    if (known := _kept(path, mark, ExampleFile)) is not None:
+        return known
+    with ExampleWriter(path, tokenizer.vocab_size if tokenizer else 0) as writer:
+        count, facts = encode(writer, source, tokenizer, labels, progress)
+        _confirm(source, count, mark, _fingerprint(source, tokenizer, None, labels))
+        writer.finish(
+            count, kind=source.kind, facts=facts, special=_special(tokenizer), fingerprint=mark, notes=source.notes
+        )
+    return ExampleFile(path)
+
+
+def _special(tokenizer: Tokenizer | None) -> dict[str, int]:
+    return {name: value for name in _SPECIAL if (value := getattr(tokenizer, name, None)) is not None}
+
+
+def _kept(path: Path, mark: str, kind: type[File]) -> File | None:
     try:
-        file = TokenFile(path) if path.exists() else None
+        file = kind(path) if path.exists() else None
     except DataError:  # damaged: it is a copy, and is made again
         return None
     return file if file is not None and file.fingerprint == mark else None
 
 
-def _confirm(source: Source, writer: TokenWriter, before: str, after: str) -> None:
+def _confirm(source: Source, tokens: int, before: str, after: str) -> None:
     if before != after:
         raise DataError(
             f"{source.name} changed while it was read",
             expected="files that stay as they are",
             change="wait until they are complete and start again",
         )
-    if not writer.tokens:
+    if not tokens:
         raise DataError(
             f"{source.name} gives no tokens", received="text of which the tokenizer keeps nothing", change="add text"
         )
 
 
-def _fingerprint(source: Source, tokenizer: Tokenizer, eos: int | None) -> str:
-    facts = {"format": 1, "source": source.identity(), "tokenizer": tokenizer.fingerprint, "eos": eos}
+def _fingerprint(
+    source: Source, tokenizer: Tokenizer | None, eos: int | None, labels: Sequence[str] | None = None
+) -> str:
+    encoder = tokenizer and tokenizer.fingerprint
+    facts = {"format": 1, "source": source.identity(), "tokenizer": encoder, "eos": eos}
+    if source.kind not in ("text", "pairs"):
+        facts |= {"kind": source.kind, "labels": None if labels is None else list(labels)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
