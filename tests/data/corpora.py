@@ -32,7 +32,7 @@ def documents(n: int = 30, sentences: int = 40, seed: int = 0) -> tuple[str, ...
 @cache
 def trained(kind: str, sentinels: int = 0) -> Tokenizer:
     """About one and a half tokens to a word."""
-    size = {"sentencepiece": 600, "unigram": 300, "wordpiece": 399}.get(kind, 420) + sentinels
+    size = {"sentencepiece": 600, "unigram": 300, "wordpiece": 395}.get(kind, 420) + sentinels
     return Tokenizer.train(documents(), kind, size, sentinels=sentinels)
 
 

@@ -26,7 +26,8 @@ tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 encoding.py     examples → columns of ids
 examplefile.py  packed examples: their format
 order.py        the order of samples: a bijection, no table, no state
-objectives/     packed corpus → Batch: causal, masked, seq2seq, instruct, prefer, pictures
+objectives/     packed corpus → Batch: causal, prefix, masked, corrupted, denoising,
+                contrast, seq2seq, instruct, prefer, pictures
 images.py       pictures → pixels, as a published model's processor makes them
 sound.py        waveforms → frames of a log-mel spectrum, likewise
 loader.py       samples → steps, over ranks and micro-batches
@@ -36,7 +37,20 @@ from __future__ import annotations
 
 from .examplefile import ExampleFile
 from .loader import Loader
-from .objectives import Augment, Causal, Instruct, Masked, Objective, Pictures, Prefer, Seq2Seq
+from .objectives import (
+    Augment,
+    Causal,
+    Contrast,
+    Corrupted,
+    Denoising,
+    Instruct,
+    Masked,
+    Objective,
+    Pictures,
+    Prefer,
+    Prefix,
+    Seq2Seq,
+)
 from .packing import pack
 from .sources import Pair, Piece, Source, open_source
 from .tokenfile import PairFile, TokenFile
@@ -44,6 +58,9 @@ from .tokenfile import PairFile, TokenFile
 __all__ = [
     "Augment",
     "Causal",
+    "Contrast",
+    "Corrupted",
+    "Denoising",
     "ExampleFile",
     "Instruct",
     "Loader",
@@ -54,6 +71,7 @@ __all__ = [
     "Pictures",
     "Piece",
     "Prefer",
+    "Prefix",
     "Seq2Seq",
     "Source",
     "TokenFile",

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from .base import Objective
 from .causal import Causal
+from .contrast import Contrast
+from .corrupted import Corrupted
+from .denoising import Denoising
 from .instruct import Instruct
 from .masked import Masked
 from .pictures import Augment, Pictures
 from .prefer import Prefer
+from .prefix import Prefix
 from .seq2seq import Seq2Seq
 
-__all__ = ["Augment", "Causal", "Instruct", "Masked", "Objective", "Pictures", "Prefer", "Seq2Seq"]
+__all__ = [
+    "Augment",
+    "Causal",
+    "Contrast",
+    "Corrupted",
+    "Denoising",
+    "Instruct",
+    "Masked",
+    "Objective",
+    "Pictures",
+    "Prefer",
+    "Prefix",
+    "Seq2Seq",
+]

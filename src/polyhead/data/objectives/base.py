@@ -70,10 +70,7 @@ class Windows:
         self.file, self.span, self.stride = file, span, stride
         self.count = 0 if n < span else max(1, (n - span - (stride - 1)) // stride + 1)
         self._phases = min(n - span - (self.count - 1) * stride, stride - 1) + 1
-        self._rows = self._view(min(span, n))
-
-    def _view(self, span: int) -> np.ndarray:
-        return np.lib.stride_tricks.sliding_window_view(self.file.tokens, span)
+        self.width = min(span, n)  # of a row: a corpus shorter than `span` gives rows of its own length
 
     def too_short(self, batch: int, need: str, more: int, context: int) -> DataError:
         """The error for fewer than `batch` windows. need: what one window takes; more: tokens beside the windows; context:
@@ -96,21 +93,21 @@ class Windows:
         return np.asarray(indices, np.int64) * self.stride + phase.astype(np.int64)
 
     def read(self, starts: np.ndarray) -> np.ndarray:
-        """(B, span) ids in the file's own dtype; a corpus shorter than `span` gives rows of its own length."""
+        """(B, width) ids in the file's own dtype."""
         self.file.check()
-        return np.ascontiguousarray(self._rows[starts])
+        return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self.file.tokens, self.width)[starts])
 
     def documents(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, span) document number within its window, and (B, span) position within the document's visible part."""
+        """(B, width) document number within its window, and (B, width) position within the document's visible part."""
         bounds = self.file.documents
-        at = starts[:, None] + np.arange(self._rows.shape[1])
+        at = starts[:, None] + np.arange(self.width)
         document = np.searchsorted(bounds[1:], at, side="right")
         return document - document[:, :1], at - np.maximum(bounds[document], starts[:, None])
 
     def evaluation(self, batch: int, rank: int, world: int) -> Iterator[Cut]:
         """Covers every target once. The last window is moved back to full length and what it repeats is skipped;
         the last batch is filled with rows that are skipped whole: all batches have one shape."""
-        width = self._rows.shape[1]
+        width = self.width
         stride = self.stride - (self.span - width)
         total = len(self.file) - (width - stride)
         count = -(-total // stride)

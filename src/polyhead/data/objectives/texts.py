@@ -6,6 +6,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..tokenfile import TokenFile
+from .base import Windows
 
 
 class Texts:
@@ -70,22 +71,32 @@ class Texts:
 
 
 class Stream:
-    """All documents end to end without the `<eos>` between them, as T5 joins its texts; read at places of that stream."""
+    """All documents end to end without the `<eos>` between them, as T5 joins its texts."""
 
     def __init__(self, file: TokenFile) -> None:
-        begins, length = bare(file)
-        self.file, self._begins = file, begins
-        self._first = np.concatenate([[0], np.cumsum(length)])
+        self._begins, length = bare(file)
+        self.file, self._first = file, np.concatenate([[0], np.cumsum(length)])
 
     def __len__(self) -> int:
         return int(self._first[-1])
 
     def read(self, starts: np.ndarray, span: int) -> np.ndarray:
-        """(B, span) int64 ids from each of `starts` (B,)."""
+        """(B, span) int64 ids from each of `starts` (B,), which count the stream's tokens."""
         self.file.check()
         at = np.asarray(starts, np.int64)[:, None] + np.arange(span)
         document = np.searchsorted(self._first, at, side="right") - 1
         return self.file.tokens[self._begins[document] + at - self._first[document]].astype(np.int64)
+
+
+class StreamWindows(Windows):
+    """Windows of a Stream, one after the other, a phase per epoch. `starts` count the stream's tokens."""
+
+    def __init__(self, file: TokenFile, span: int) -> None:
+        self.stream = Stream(file)
+        super().__init__(self.stream, span, span)  # type: ignore[arg-type]  # its length is all that is read
+
+    def read(self, starts: np.ndarray) -> np.ndarray:
+        return self.stream.read(starts, self.width)
 
 
 def bare(file: TokenFile) -> tuple[np.ndarray, np.ndarray]:
