@@ -24,6 +24,8 @@ questions.py    SQuAD, and rows of questions
 packing.py      pack: a source → a packed corpus, made once
 tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 encoding.py     examples → columns of ids
+encoding_turns.py, encoding_pictures.py     conversations and preferences, and pictures, likewise
+classes.py      the classes of a set, and their numbers
 examplefile.py  packed examples: their format
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, prefix, masked, corrupted, denoising,

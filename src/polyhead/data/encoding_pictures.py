@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from .classes import numbering, sorted_labels
 from .examplefile import ExampleWriter
 from .examples import Picture
 
 if TYPE_CHECKING:
     from .sources import Source
 
-Sorting = Callable[[Sequence[str], str], list[str]]
-Numbering = Callable[[Sequence[str], str], Callable[[str, int], int]]
-
 
 def pictures(
-    source: Source, given: Sequence[str] | None, ordered: Sorting, numbering: Numbering
+    source: Source, tokenizer: object, given: Sequence[str] | None
 ) -> tuple[Callable[[ExampleWriter, list[Picture], int], int], Callable[[ExampleWriter], dict[str, Any]]]:
     """(add, done). Classes are numbered when all pictures have been seen once: decoding them twice costs more."""
     number = None if given is None else numbering(given, source.name)
@@ -36,7 +34,7 @@ def pictures(
         return len(group)
 
     def done(writer: ExampleWriter) -> dict[str, Any]:
-        labels = list(given) if given is not None else ordered(list(names), source.name)
+        labels = list(given) if given is not None else sorted_labels(names, source.name)
         if len(labels) < 2:
             raise DataError(
                 f"{source.name} has one class alone", expected="at least two", received=", ".join(labels) or "none",
