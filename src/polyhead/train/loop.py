@@ -112,7 +112,9 @@ class Trainer:
             total, balance = self.forward(batch)
             part = total / weight
             if balance is not None:
-                part = part + balance / (len(micros) * self.ranks.world)
+                more = balance / (len(micros) * self.ranks.world)
+                part = part + more
+                loss += more.detach() if self.learner.told else 0
             part.backward()
             loss += total.detach() / weight
         self.ranks.sum_grads(self.params)

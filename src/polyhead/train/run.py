@@ -66,12 +66,13 @@ class Run:
             self._write_config()
         start = Start(self.config.model) if is_model(self.config.model) and saved is None else None
         prepared = prepare(self.config, self.folder, self.ranks, self.tell, start)
-        spec, kind = self._spec(prepared, saved), self.training.objective.kind
+        spec = self._spec(prepared, saved)
+        kind = self.training.objective.makes(spec)
         self.count_steps(prepared, saved)
         if self.training.objective.writes == "continues" and self.training.every("sample_every"):
             sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
-        meta = self._meta(prepared, start, compiled)
+        meta = self._meta(prepared, start, compiled, kind)
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
         with explain_memory(spec, self.training, self.ranks):
@@ -138,10 +139,10 @@ class Run:
     def _write_config(self) -> None:
         write_text(self.folder / "config.yaml", yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False))
 
-    def _meta(self, prepared: Prepared, start: Start | None, compiled: bool) -> dict[str, Any]:
+    def _meta(self, prepared: Prepared, start: Start | None, compiled: bool, kind: str) -> dict[str, Any]:
         """What a model of this run says of itself; what it went on from said the rest."""
         kept = read_json(self.folder / "meta.json") if start is None and (self.folder / "meta.json").exists() else {}
-        meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": self.training.objective.kind}
+        meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": kind}
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
         facts = {name: prepared.facts[name] for name in ("labels", "problem") if prepared.facts.get(name) is not None}
         return meta | {"machine": machine(self.ranks.device)} | facts

@@ -53,6 +53,10 @@ class ObjectiveSpec(BaseModel):
         """A model whose tokenizer the run must share, because it learns from it."""
         return None
 
+    def makes(self, spec: ModelSpec) -> str:
+        """What the trained model is said to be: Model.objective."""
+        return self.kind
+
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         """The architecture with the head that is trained. facts: of the packed data, such as its labels. ConfigError."""
         raise NotImplementedError
@@ -69,11 +73,13 @@ class Learner:
     """How a batch is judged: the cross-entropy of the first head, summed over targets with their weights.
 
     beside: what is trained along with the model and kept in checkpoints, but is no part of it. random: whether numbers are
-    drawn, so that each step must seed them. counts: what `measure` sums beside nats and weight.
+    drawn, so that each step must seed them. counts: what `measure` sums beside nats and weight. told: whether what is added
+    to the loss is part of the loss that is logged, as the balance of experts is not.
     """
 
     random: ClassVar[bool] = False
     counts: ClassVar[tuple[str, ...]] = ()
+    told: ClassVar[bool] = False
     beside: nn.Module | None = None
 
     def __init__(self, net: Transformer, config: TrainingConfig) -> None:

@@ -75,6 +75,7 @@ class ReplacedLearner(Learner):
     """net: the discriminator. beside: the generator, whose tables are the net's own."""
 
     random: ClassVar[bool] = True
+    told: ClassVar[bool] = True
     counts: ClassVar[tuple[str, ...]] = ("right", "found", "replaced", "generator_nats", "hidden")
 
     def __init__(self, net: Transformer, config: Any, spec: ReplacedSpec) -> None:
