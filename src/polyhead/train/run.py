@@ -64,7 +64,8 @@ class Run:
         self.set_threads(saved)
         if self.ranks.first:  # first of all: from here on the folder can be resumed
             self._write_config()
-        start = Start(self.config.model) if is_model(self.config.model) and saved is None else None
+        begins = saved is None or self.training.objective.anchored
+        start = Start(self.config.model) if is_model(self.config.model) and begins else None
         prepared = prepare(self.config, self.folder, self.ranks, self.tell, start)
         spec = self._spec(prepared, saved)
         kind = self.training.objective.makes(spec)
@@ -168,7 +169,7 @@ class Run:
             )  # fmt: skip
         if asked != "auto":
             return asked == "on", f"training.compile={asked}"
-        if not self.training.objective.steady:
+        if not self.training.objective.fixed:
             return False, "shapes differ from batch to batch"
         if not has_compiler(self.ranks.device):
             return False, "no C++ compiler here"

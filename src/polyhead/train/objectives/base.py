@@ -38,7 +38,8 @@ class ObjectiveSpec(BaseModel):
     """One objective's constants, and what follows from them.
 
     takes: the kinds of data it trains on, the usual one first. writes: what its models do with a prompt: they go on with it,
-    answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once.
+    answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
+    the loss looks at the model the run began with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -47,11 +48,17 @@ class ObjectiveSpec(BaseModel):
     takes: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar[Literal["continues", "answers", "nothing"]] = "nothing"
     steady: ClassVar[bool] = True
+    anchored: ClassVar[bool] = False
 
     @property
     def teacher(self) -> str | None:
         """A model whose tokenizer the run must share, because it learns from it."""
         return None
+
+    @property
+    def fixed(self) -> bool:
+        """`steady`, with these constants."""
+        return self.steady
 
     def makes(self, spec: ModelSpec) -> str:
         """What the trained model is said to be: Model.objective."""
@@ -79,11 +86,15 @@ class Learner:
 
     random: ClassVar[bool] = False
     counts: ClassVar[tuple[str, ...]] = ()
-    told: ClassVar[bool] = False
+    told: bool = False
     beside: nn.Module | None = None
 
     def __init__(self, net: Transformer, config: TrainingConfig) -> None:
         self.net, self.smoothing, self.z = net, config.label_smoothing, config.z_loss
+
+    def weight(self, batch: Batch) -> Tensor:
+        """What the summed loss of a step is divided by the sum of: the weights of the targets."""
+        return batch.weights
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """(Σ weighted loss, what is added as it is: a mean already, such as the balance of experts)."""

@@ -114,7 +114,7 @@ def _copy(own: Any, other: Any) -> bool:
 class DistilledLearner(Learner):
     """net: the student."""
 
-    told: ClassVar[bool] = True
+    told = True
     counts: ClassVar[tuple[str, ...]] = ("right",)
 
     def __init__(self, net: Transformer, config: Any, spec: DistilledSpec, teacher: Transformer) -> None:
