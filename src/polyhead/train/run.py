@@ -66,8 +66,10 @@ class Run:
             self._write_config()
         begins = saved is None or self.training.objective.anchored
         start = Start(self.config.model) if is_model(self.config.model) and begins else None
-        prepared = prepare(self.config, self.folder, self.ranks, self.tell, start)
-        spec = self._spec(prepared, saved)
+        prepared = prepare(self.config, self.folder, self.ranks, self.tell, start, None if saved is None else self._saved_spec())
+        if saved is not None:
+            self._same_data(prepared, saved)
+        spec = prepared.spec
         kind = self.training.objective.makes(spec)
         self.count_steps(prepared, saved)
         if self.training.objective.writes == "continues" and self.training.every("sample_every"):
@@ -99,17 +101,8 @@ class Run:
             self._leave_beside(trainer, prepared)
         return Model(net, prepared.tokenizer, objective=kind, meta=meta)
 
-    def _spec(self, prepared: Prepared, saved: Saved | None) -> ModelSpec:
-        """What is trained. A run that goes on keeps the spec it began with, and must meet the data it began with: a
-        spec's file or a text that was edited meanwhile would change the run without a word."""
-        if saved is None:
-            return prepared.spec
-        if saved.state.get("data", prepared.mark) != prepared.mark:
-            raise DataError(
-                "the text is not the one this run began with", expected="the same tokens to train on and held out",
-                received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
-                change="restore the text and the files in the run's folder, or start a new run with another -o",
-            )  # fmt: skip
+    def _saved_spec(self) -> ModelSpec:
+        """What a run that goes on began with, whatever became of the file or the model it came from."""
         spec = read_spec(self.folder / "spec.json")
         if isinstance(spec, PairSpec):
             raise DataError(
@@ -117,6 +110,15 @@ class Run:
                 change="restore the file in the run's folder, or start a new run with another -o",
             )  # fmt: skip
         return spec
+
+    def _same_data(self, prepared: Prepared, saved: Saved) -> None:
+        """A run that goes on must meet the data it began with: a text that was edited meanwhile would change it without a word."""
+        if saved.state.get("data", prepared.mark) != prepared.mark:
+            raise DataError(
+                "the text is not the one this run began with", expected="the same tokens to train on and held out",
+                received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
+                change="restore the text and the files in the run's folder, or start a new run with another -o",
+            )  # fmt: skip
 
     def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
