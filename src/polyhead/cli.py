@@ -93,31 +93,35 @@ def train(
 @app.command("eval")
 def evaluate(
     model: AnyModel,
-    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Text or pairs the model has not been trained on.")],
+    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Data the model has not been trained on: text, pairs, labels, tags, questions, pictures.")],
     batch: Annotated[int, typer.Option(min=1, help="Rows computed together.")] = 16,
-    limit: Annotated[int | None, typer.Option(min=1, help="Pairs to answer for exact match and BLEU; left out: all.")] = None,
-    columns: Annotated[str | None, typer.Option(help="The column of the text, or two for pairs: source,target.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Examples to answer at most; left out: all.")] = None,
+    columns: Annotated[str | None, typer.Option(help="The column of the text, two for pairs or text and label, three for two texts and their label.")] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Search answers among this many prefixes.")] = 1,
+    rouge: Annotated[bool, typer.Option("--rouge", help="ROUGE of answers too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Count only spans that their scheme of tags allows.")] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on data it has not seen.
+    """Measure a model on data it has not seen, by the metrics of what it was trained for.
 
-    A decoder: loss, perplexity, bits per byte. An encoder: loss and accuracy on masked tokens. An encoder–decoder:
-    loss, exact match, and BLEU where sacrebleu is installed.
+    A decoder: loss, perplexity, bits per byte. An encoder: loss and accuracy on masked tokens. An encoder–decoder: loss,
+    exact match, BLEU, chrF. A classifier: accuracy, F1. A tagger: accuracy, F1 of spans. Answers: exact match and F1 as
+    SQuAD's. Embeddings: correlation with people's scores. Pictures: accuracy. With 95% intervals over the examples.
 
     \b
     Example:
       polyhead eval runs/a --on held-out.txt
     """
-    from polyhead.commands.evaluating import run_eval
+    from polyhead.commands.evaluating import Asked, run_eval
 
-    raise typer.Exit(run_eval(model, on, batch, limit, columns, device, as_json))
+    raise typer.Exit(run_eval(model, on, Asked(batch, limit, columns, beams, rouge, strict), device, as_json))
 
 
 @app.command()
 def run(
     model: AnyModel,
-    text: Annotated[str | None, typer.Argument(metavar="INPUT", help="The text to go on with or to translate; - or nothing reads standard input.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="INPUT", help="A text, a question, the name of a picture; two texts with a tab between them; - or nothing reads standard input.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of the answer; left out: what the context holds.")] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -126,21 +130,29 @@ def run(
     beams: Annotated[int, typer.Option(min=1, help="Search among this many prefixes instead of drawing.")] = 1,
     stop: Stop = None,
     seed: Seed = None,
-    given: Annotated[Path | None, typer.Option("--in", metavar="FILE", help="Prompts: one a line, or .jsonl with a field prompt.")] = None,
+    context: Annotated[Path | None, typer.Option("--context", metavar="FILE", help="The text that questions are about.")] = None,
+    query: Annotated[str | None, typer.Option("--query", metavar="TEXT", help="Rank the texts of --in for this.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="TEXT", help="What a pair of towers may see in a picture; give several.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Classes, answers or ranked texts to show; left out: all classes and texts, one answer.")] = None,
+    given: Annotated[Path | None, typer.Option("--in", metavar="FILE", help="Inputs: one a line, or .jsonl with fields such as text.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the answers as JSON lines.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Let a model go on with a text, or translate it.
+    """Let a model do what it was trained for.
+
+    A decoder goes on with a text, an encoder–decoder answers it, a classifier names its class, a tagger tags its words,
+    others answer questions about a text, embed texts, or say what a picture shows.
 
     \b
     Example:
       polyhead run runs/a "Once upon a time" --max-tokens 100 --seed 1
+      polyhead run runs/answer "Who lit the lamp?" --context story.txt
     """
-    from polyhead.commands.answering import Style, run_model
+    from polyhead.commands.answering import Ask, Style, run_model
 
     style = Style(max_tokens, temperature, top_k, top_p, min_p, beams, tuple(stop or ()), seed)
-    raise typer.Exit(run_model(model, text, style, given, out, device, as_json))
+    raise typer.Exit(run_model(model, text, style, Ask(context, query, tuple(label or ()), top), given, out, device, as_json))
 
 
 @app.command()

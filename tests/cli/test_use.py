@@ -20,6 +20,7 @@ def test_eval_of_a_decoder_agrees_with_score(polyhead, folder: Path, causal: Pat
     assert found["n"] == len(text)  # raw bytes: each but the first is asked for, and the end
     loss, metrics = found["metrics"]["loss"], found["metrics"]
     assert metrics["perplexity"] == pytest.approx(math.exp(loss))
+    assert metrics["word_perplexity"] == pytest.approx(math.exp(loss * found["n"] / len(text.decode().split())), rel=1e-6)
     assert metrics["bits_per_byte"] == pytest.approx(loss / math.log(2) * found["n"] / len(text), rel=1e-6)
     model = ph.load(causal)
     ids = model.tokenizer.encode(text.decode())[:33]
@@ -45,7 +46,7 @@ def test_eval_of_an_encoder_decoder_answers(polyhead, folder: Path, seq2seq: Pat
 
 def test_exact_match_is_one_when_the_answers_are_right(seq2seq: Path, tmp_path: Path) -> None:
     import polyhead as ph
-    from polyhead.data import open_source, pack
+    from polyhead.data import open_source
 
     model = ph.load(seq2seq)
     sources = ["das ist zeile 3", "das"]
@@ -53,10 +54,12 @@ def test_exact_match_is_one_when_the_answers_are_right(seq2seq: Path, tmp_path: 
     rows = [{"source": s, "target": t} for s, t in zip(sources, answers, strict=True) if t.strip()]
     rows.append({"source": "das ist", "target": "surely not this"})
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from polyhead.commands.evaluating import answers as measure
+    from polyhead.tasks.evaluating import evaluate_task
 
-    pairs = pack(open_source(tmp_path / "pairs.jsonl", kind="pairs"), model.tokenizer, tmp_path / "x.tokens")
-    assert measure(model, pairs, None)["exact_match"] == pytest.approx((len(rows) - 1) / len(rows))
+    found = evaluate_task(model, open_source(tmp_path / "pairs.jsonl", kind="pairs").pairs(), rouge=True)
+    assert found["metrics"]["exact_match"] == pytest.approx((len(rows) - 1) / len(rows)) and found["n"] == len(rows)
+    assert set(found["metrics"]) == {"exact_match", "bleu", "chrf", "rouge1", "rouge2", "rougeL"} == set(found["intervals"])
+    assert "tok:13a" in found["signature"] and "nc:6" in found["signature"]
 
 
 # ---------------------------------------------------------------- run

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyhead.errors import ConfigError, DataError, UserError
+from polyhead.errors import ConfigError, UserError
 
+from .inputs import read_rows, text_of
 from .output import emit, is_terminal, note, say, visible
+from .working import WORKS, Ask, run_work
 
 if TYPE_CHECKING:
     from polyhead.generate import Generation, Model
@@ -46,11 +48,20 @@ def open_model(path: str | Path, device: str) -> Model:
     return load(path, device=pick_device(device))
 
 
-def run_model(path: str | Path, text: str | None, style: Style, given: Path | None, out: Path | None, device: str, as_json: bool) -> int:
-    """The verb run; returns the exit code."""
+def run_model(
+    path: str | Path, text: str | None, style: Style, ask: Ask, given: Path | None, out: Path | None, device: str, as_json: bool
+) -> int:
+    """The verb run: what the model's head does. Returns the exit code."""
+    from polyhead.tasks.reading import does
+
     if text is not None and given is not None:
         raise ConfigError("the input is given twice", expected="INPUT or --in FILE", received="both", change="leave one out")
     model = open_model(path, device)
+    what = does(model.net)
+    if what in WORKS or ask.query is not None:
+        _check_style(style, what)
+        return run_work(model, what, text, ask, given, out, as_json)
+    _check_ask(ask)
     if given is not None:
         return _run_file(model, read_prompts(given), style, out, as_json)
     if text == "-" or (text is None and not is_terminal(sys.stdin)):
@@ -68,6 +79,25 @@ def run_model(path: str | Path, text: str | None, style: Style, given: Path | No
     else:
         say(str(answer))
     return 0
+
+
+def _check_style(style: Style, what: str) -> None:
+    """Nobody's wish is passed over: a model that does not write has no use for how answers are drawn."""
+    if style != Style():
+        name = next(name for name, value in style.settings().items() if value != getattr(Style(), name))
+        raise ConfigError(
+            f"--{name.replace('_', '-')} is for models that write", expected="a model with a language head", received=f"one for {what}",
+            change="leave the option out",
+        )  # fmt: skip
+
+
+def _check_ask(ask: Ask) -> None:
+    if ask != Ask():
+        name = next(name for name in ("context", "labels", "top") if getattr(ask, name) != getattr(Ask(), name))
+        raise ConfigError(
+            f"--{name.removesuffix('s')} is for models that do not write", expected="a model that answers, classifies or ranks",
+            received="a language model", change="leave the option out",
+        )  # fmt: skip
 
 
 def _stream(model: Model, text: str, style: Style) -> None:
@@ -114,32 +144,7 @@ def record(answer: Generation) -> dict[str, Any]:
 
 def read_prompts(path: Path) -> list[str]:
     """One prompt a line; of .jsonl, the field prompt, text, source or input of each row."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text", expected="UTF-8", received=f"a foreign byte at {error.start}", change="save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}", received=error.strerror or str(error), change="check the path") from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    lines = lines[:-1] if lines and not lines[-1] else lines
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        prompts = lines
-    else:
-        prompts = [_prompt_of(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not prompts:
-        raise DataError(f"{path} holds no prompts", expected="one a line", received="nothing", change="add lines")
-    return prompts
-
-
-def _prompt_of(line: str, where: str) -> str:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    found = [row[name] for name in _PROMPTS if isinstance(row, dict) and isinstance(row.get(name), str)]
-    if not found:
-        raise DataError(f"{where} holds no prompt", expected="a JSON object with " + " or ".join(_PROMPTS), received=line[:60], change="mend the row")
-    return found[0]
+    return [row if isinstance(row, str) else text_of(row, _PROMPTS, where) for where, row in read_rows(path, blank=True)]
 
 
 # ---------------------------------------------------------------- chat

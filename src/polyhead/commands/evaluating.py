@@ -1,9 +1,10 @@
-"""eval: how good a model is on data it has not seen, by its objective."""
+"""eval: how good a model is on data it has not seen, by its head and its objective."""
 
 from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,51 +13,86 @@ from polyhead.errors import ConfigError
 from .output import aligned, emit, note, say
 
 if TYPE_CHECKING:
-    from polyhead.data import Masked, PairFile
+    from polyhead.data import Masked, Source
     from polyhead.generate import Model
 
-_ROWS = 32  # sources answered together
+_KINDS = {"classify": "labelled", "tag": "tagged", "answer": "questions", "embed": "labelled", "images": "images"}
 
 
-def run_eval(path: str | Path, data: str, batch: int, limit: int | None, columns: str | None, device: str, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """The options of eval. limit: examples at most. beams, rouge: of answers that are written. strict: of spans."""
+
+    batch: int = 16
+    limit: int | None = None
+    columns: str | None = None
+    beams: int = 1
+    rouge: bool = False
+    strict: bool = False
+
+
+def run_eval(path: str | Path, data: str, asked: Asked, device: str, as_json: bool) -> int:
     """The verb eval; returns the exit code."""
     from polyhead.generate import load
     from polyhead.train.parallel import pick_device
 
     model = load(path, device=pick_device(device))
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
-        found = evaluate_model(model, data, Path(scratch), batch, limit, columns)
+        found = evaluate_model(model, data, Path(scratch), asked)
     if as_json:
         emit(found)
-    else:
-        rows = [(name, f"{value:,.4f}") for name, value in found["metrics"].items()]
-        say("\n".join([f"{found['task']} on {data}, {found['n']:,} {found['of']}", *aligned(rows)]))
+        return 0
+    ranges = found.get("intervals", {})
+    rows = [(name, f"{value:,.4f}" + (f"  ({ranges[name][0]:,.4f} to {ranges[name][1]:,.4f})" if name in ranges else "")) for name, value in found["metrics"].items()]
+    head = f"{found['task']} on {data}, {found['n']:,} {found['of']}" + ("; in brackets 95% of resamples" if ranges else "")
+    say("\n".join([head, *aligned(rows), *([f"  {found['signature']}"] if "signature" in found else [])]))
     return 0
 
 
-def evaluate_model(
-    model: Model, data: str, scratch: Path, batch: int = 16, limit: int | None = None, columns: str | None = None
-) -> dict[str, Any]:
-    """{"task", "n", "of", "metrics"}: loss in nats per target; n counts what `of` names. limit: pairs to answer."""
-    from polyhead.data import Causal, Masked, PairFile, Seq2Seq, pack
-    from polyhead.train import DataConfig, evaluate
-    from polyhead.train.reading import open_data
+def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None = None) -> dict[str, Any]:
+    """{"task", "n", "of", "metrics"}, and "intervals" of metrics over examples: loss in nats per target; n counts what `of`
+    names."""
+    from polyhead.tasks.reading import does
 
-    if model.tokenizer is None:
-        raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
-    if model.objective == "pair":
+    asked = asked or Asked()
+    what = does(model.net)
+    if what == "compare":
         raise ConfigError(
-            "there is no measure yet for texts beside images", expected="a causal, masked or seq2seq model", received="a pair of towers",
+            "there is no measure yet for texts beside images", expected="a model of texts, or of pictures with classes", received="a pair of towers",
             change="compare them in Python: model.classify_images(images, texts)",
         )  # fmt: skip
-    task, context = model.objective, model.text_spec.context
-    source = open_data(DataConfig(path=data, columns=columns), data, "pairs" if task == "seq2seq" else "text")
+    if what in _KINDS:
+        return _of_examples(model, what, data, asked)
+    if model.tokenizer is None:
+        raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
+    return _of_text(model, data, scratch, asked)
+
+
+def _of_examples(model: Model, what: str, data: str, asked: Asked) -> dict[str, Any]:
+    from polyhead.data.examples import KINDS
+    from polyhead.tasks.evaluating import evaluate_task
+
+    source = _opened(data, asked, _KINDS[what])
+    found = evaluate_task(model, source.examples(), batch=asked.batch, limit=asked.limit, strict=asked.strict)
+    _notes(source)
+    return {"task": found["task"], "n": found["n"], "of": f"{KINDS[source.kind]}s", **found}
+
+
+def _of_text(model: Model, data: str, scratch: Path, asked: Asked) -> dict[str, Any]:
+    """By what is predicted: the next token, masked ones, the answer."""
+    from polyhead.data import Causal, Masked, PairFile, Seq2Seq, TokenFile, pack
+    from polyhead.tasks.metrics import perplexity_per_word
+    from polyhead.train import evaluate
+
+    assert model.tokenizer is not None  # evaluate_model has looked
+    task, context, batch = model.objective, model.text_spec.context, asked.batch
+    source = _opened(data, asked, "pairs" if task == "seq2seq" else "text")
     packed = pack(source, model.tokenizer, scratch / "eval.tokens")
-    for text in source.notes:
-        note(f"note: {text}")
+    _notes(source)
     if isinstance(packed, PairFile):
         found = evaluate(model.net, Seq2Seq(packed, context, context), batch)
-        return _result(task, len(packed), "pairs", {"loss": found.loss} | answers(model, packed, limit))
+        return _answered(model, source, len(packed), {"loss": found.loss}, asked)
+    assert isinstance(packed, TokenFile), "a source of text"
     if task == "masked":
         masked = Masked(packed, context, model.tokenizer)
         _long_enough(masked)
@@ -64,8 +100,41 @@ def evaluate_model(
         return _result(task, int(found.weight), "masked tokens", {"loss": found.loss, "accuracy": accuracy(model, masked, batch)})
     causal = Causal(packed, min(context, len(packed) - 1))
     found = evaluate(model.net, causal, batch)
-    metrics = {"loss": found.loss, "perplexity": math.exp(min(found.loss, 700)), "bits_per_byte": found.bits_per_byte(packed.bytes)}
+    nats = found.loss * found.weight
+    metrics = {"loss": found.loss, "perplexity": math.exp(min(found.loss, 700)), "bits_per_byte": found.bits_per_byte(packed.bytes),
+               "word_perplexity": perplexity_per_word(nats, _words(source))}  # fmt: skip
     return _result(task, int(found.weight), "tokens", metrics)
+
+
+def _opened(data: str, asked: Asked, kind: str) -> Source:
+    from polyhead.train import DataConfig
+    from polyhead.train.reading import open_data
+
+    return open_data(DataConfig(path=data, columns=asked.columns), data, kind)
+
+
+def _notes(source: Source) -> None:
+    for text in source.notes:
+        note(f"note: {text}")
+
+
+def _answered(model: Model, source: Source, count: int, metrics: dict[str, float], asked: Asked) -> dict[str, Any]:
+    """What a model wrote beside what it should have written."""
+    from polyhead.tasks.evaluating import evaluate_task
+
+    found = evaluate_task(model, source.pairs(), limit=asked.limit, beams=asked.beams, rouge=asked.rouge)
+    result = _result("seq2seq", count, "pairs", metrics | found["metrics"])
+    return result | {key: found[key] for key in ("intervals", "signature") if key in found}
+
+
+def _words(source: Source) -> int:
+    """Words between blanks; a piece of a long document may end within one."""
+    count, inside = 0, False
+    for piece in source.pieces():
+        text = piece.text
+        count += len(text.split()) - (inside and bool(text) and not text[0].isspace())
+        inside = not piece.ends and bool(text) and not text[-1].isspace()
+    return count
 
 
 def _result(task: str, n: int, of: str, metrics: dict[str, float]) -> dict[str, Any]:
@@ -94,24 +163,3 @@ def accuracy(model: Model, masked: Masked, batch: int) -> float:
             right += float((best == part.targets[chosen]).sum())
             total += float(chosen.sum())
     return right / total if total else math.nan
-
-
-def answers(model: Model, pairs: PairFile, limit: int | None) -> dict[str, float]:
-    """Exact match, and BLEU where sacrebleu is installed, of the most probable answers to the first `limit` sources."""
-    assert model.tokenizer is not None  # evaluate_model has looked
-    decode = model.tokenizer.decode
-    count = len(pairs) if limit is None else min(limit, len(pairs))
-    given, wanted = [], []
-    for first in range(0, count, _ROWS):
-        rows = [pairs.ids(i) for i in range(first, min(first + _ROWS, count))]
-        sources = [decode(source.tolist()) for source, _ in rows]
-        made = model.generate(sources, max_tokens=model.text_spec.context, temperature=0.0)
-        given += [one.text for one in made]
-        wanted += [decode(target.tolist()) for _, target in rows]
-    exact = sum(a.strip() == b.strip() for a, b in zip(given, wanted, strict=True)) / max(count, 1)
-    try:
-        import sacrebleu
-    except ImportError:
-        note("note: BLEU is left out; pip install sacrebleu")
-        return {"exact_match": exact}
-    return {"exact_match": exact, "bleu": sacrebleu.corpus_bleu(given, [wanted]).score}

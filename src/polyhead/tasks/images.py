@@ -12,6 +12,7 @@ from ..errors import ConfigError, UserError
 from ..nn import Pair, Tokens, Transformer
 from ..text import Tokenizer
 from .embed import rows_of
+from .reading import labels_of
 from .rows import batch, evaluating
 
 Classes = list[list[tuple[str, float]]]
@@ -40,20 +41,33 @@ def classify_images(
     return [_best(row, names, top) for rows in found for row in rows]
 
 
-def _of_head(net: Transformer, meta: Mapping[str, Any]) -> tuple[list[str], Any]:
-    """(the classes' names, pixels → logits)"""
-    head = next((name for name, head in net.spec.heads.items() if head.task == "image"), None)
+def classes_of(net: Transformer | Pair, meta: Mapping[str, Any]) -> list[str]:
+    """The names of a model's classes of images: meta["labels"], else its id2label, else their numbers. ConfigError."""
+    head = _head(net)
+    count, names = net.spec.heads[head].output or 0, labels_of(meta, net.spec.heads[head].output or 0)  # type: ignore[union-attr]
+    return [str(i) if name == f"LABEL_{i}" and not meta.get("labels") else name for i, name in zip(range(count), names, strict=True)]
+
+
+def _head(net: Transformer | Pair) -> str:
+    heads = {} if isinstance(net, Pair) else net.spec.heads
+    head = next((name for name, one in heads.items() if one.task == "image"), None)
     if head is None:
         raise ConfigError(
-            "this model has no classes of images", expected="a head of task image", received=f"the heads {', '.join(net.spec.heads)}",
+            "this model has no classes of images", expected="a head of task image",
+            received=f"the heads {', '.join(heads)}" if heads else "a pair of towers",
             change="load one trained for classes (…ForImageClassification), or a pair of towers with texts",
         )  # fmt: skip
-    labels = meta.get("huggingface", {}).get("config", {}).get("id2label") or {}
+    return head
+
+
+def _of_head(net: Transformer, meta: Mapping[str, Any]) -> tuple[list[str], Any]:
+    """(the classes' names, pixels → logits)"""
+    head = _head(net)
 
     def answer(seen: Tensor) -> Tensor:
         return net.logits(net.hidden(Tokens(signal=seen))[0], head)
 
-    return [str(labels.get(str(i), i)) for i in range(net.spec.heads[head].output or 0)], answer
+    return classes_of(net, meta), answer
 
 
 def _of_pair(net: Pair, tokenizer: Tokenizer | None, texts: Any) -> tuple[list[str], Any]:

@@ -100,7 +100,7 @@ def _mcc(sums: np.ndarray) -> np.ndarray:
 def numbers(given: Sequence[float], right: Sequence[float]) -> Score:
     """pearson and spearman correlation, by scipy; nan where one side does not vary, which has no correlation."""
     _alike(given, right)
-    stats = _need("scipy.stats", "scipy")
+    stats = need("scipy.stats", "scipy")
     x, y = np.asarray(given, np.float64), np.asarray(right, np.float64)
     pairs = np.stack([x, y], 1)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -161,8 +161,8 @@ def _scheme(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _seqeval(given: Sequence[Sequence[str]], right: Sequence[Sequence[str]], mode: str) -> dict[str, float]:
-    library = _need("seqeval.metrics", "seqeval")
-    more = {"mode": "strict", "scheme": getattr(_need("seqeval.scheme", "seqeval"), _scheme(right))} if mode == "strict" else {}
+    library = need("seqeval.metrics", "seqeval")
+    more = {"mode": "strict", "scheme": getattr(need("seqeval.scheme", "seqeval"), _scheme(right))} if mode == "strict" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numbers that have no denominator and become 0
         call = {name: getattr(library, f"{name}_score") for name in ("precision", "recall", "f1")}
@@ -172,13 +172,13 @@ def _seqeval(given: Sequence[Sequence[str]], right: Sequence[Sequence[str]], mod
 def _spans(given: Sequence[Sequence[str]], right: Sequence[Sequence[str]], mode: str) -> np.ndarray:
     """(sentences, 3): spans that are right, given, wanted, as seqeval reads them."""
     if mode == "strict":
-        scheme = _need("seqeval.scheme", "seqeval")
+        scheme = need("seqeval.scheme", "seqeval")
         kind = getattr(scheme, _scheme(right))
 
         def read(row: Sequence[str]) -> set[Any]:
             return {entity.to_tuple()[1:] for entity in scheme.Entities([list(row)], kind).entities[0]}
     else:
-        get = _need("seqeval.metrics.sequence_labeling", "seqeval").get_entities
+        get = need("seqeval.metrics.sequence_labeling", "seqeval").get_entities
 
         def read(row: Sequence[str]) -> set[Any]:
             return set(get(list(row)))
@@ -220,7 +220,7 @@ def bleu(given: Sequence[str], right: Sequence[Sequence[str]]) -> Score:
     """Corpus BLEU (Papineni et al. 2002) by sacrebleu: cased, its 13a tokens, with its signature. right: each text's
     references."""
     _alike(given, right)
-    metric = _need("sacrebleu.metrics", "sacrebleu").BLEU(force=True)
+    metric = need("sacrebleu.metrics", "sacrebleu").BLEU(force=True)
     stats = np.array(metric._extract_corpus_statistics(list(given), _transposed(right)), np.int64)
     return _sacrebleu("bleu", metric, stats)
 
@@ -228,7 +228,7 @@ def bleu(given: Sequence[str], right: Sequence[Sequence[str]]) -> Score:
 def chrf(given: Sequence[str], right: Sequence[Sequence[str]]) -> Score:
     """chrF2 (Popović 2015) by sacrebleu, with its signature."""
     _alike(given, right)
-    metric = _need("sacrebleu.metrics", "sacrebleu").CHRF()
+    metric = need("sacrebleu.metrics", "sacrebleu").CHRF()
     stats = np.array(metric._extract_corpus_statistics(list(given), _transposed(right)), np.int64)
     return _sacrebleu("chrf", metric, stats)
 
@@ -254,7 +254,7 @@ def rouge(given: Sequence[str], right: Sequence[Sequence[str]]) -> Score:
     references the best one counts. rougeL takes a text as one sentence."""
     _alike(given, right)
     names = ("rouge1", "rouge2", "rougeL")
-    scorer = _need("rouge_score.rouge_scorer", "rouge-score").RougeScorer(list(names), use_stemmer=True)
+    scorer = need("rouge_score.rouge_scorer", "rouge-score").RougeScorer(list(names), use_stemmer=True)
     found = [scorer.score_multi(list(accepted), one) for one, accepted in zip(given, right, strict=True)]
     rows = np.array([[row[name].fmeasure for name in names] for row in found])
     combine = _mean(len(rows))
@@ -306,10 +306,10 @@ def _alike(given: Sequence[Any], right: Sequence[Any]) -> None:
 
 
 def _sklearn() -> Any:
-    return _need("sklearn.metrics", "scikit-learn")
+    return need("sklearn.metrics", "scikit-learn")
 
 
-def _need(module: str, package: str) -> Any:
+def need(module: str, package: str) -> Any:
     """The library behind a metric. ConfigError that says how to install it."""
     from importlib import import_module
 

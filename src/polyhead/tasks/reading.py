@@ -15,6 +15,7 @@ from ..text import Tokenizer
 from .rows import batch, evaluating
 
 _PROBLEMS = {"single_label_classification": "single", "multi_label_classification": "multi", "regression": "number"}
+_DOES = {"lm": "write", "mlm": "fill", "classify": "classify", "pair": "classify", "tag": "tag", "span": "answer", "embed": "embed", "image": "images"}
 _PAIR = {"next": ("follows", "does not follow"), "order": ("in order", "swapped")}
 
 
@@ -59,6 +60,15 @@ def tool(net: Transformer | Pair, tokenizer: Tokenizer | None, meta: Mapping[str
     if tokenizer is None:
         raise ConfigError("texts need a tokenizer", expected="a model with one", received="a model without one")
     return Tool(net, tokenizer, meta, head)
+
+
+def does(net: Transformer | Pair) -> str:
+    """What a model's first head is for: "write", "fill" (masked tokens), "classify", "tag", "answer", "embed", "images", or
+    "nothing" that is asked of texts; "compare" for a pair of towers."""
+    if isinstance(net, Pair):
+        return "compare"
+    first = next(iter(net.spec.heads.values())).task
+    return _DOES.get(first, "nothing")
 
 
 def labels_of(meta: Mapping[str, Any], count: int) -> list[str]:

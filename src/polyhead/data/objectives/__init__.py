@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from .answer import Answer
 from .base import Objective
 from .causal import Causal
-from .classify import Classify
 from .contrast import Contrast
 from .corrupted import Corrupted
 from .denoising import Denoising
@@ -15,13 +13,10 @@ from .pictures import Augment, Pictures
 from .prefer import Prefer
 from .prefix import Prefix
 from .seq2seq import Seq2Seq
-from .tag import Tag
 
 __all__ = [
-    "Answer",
     "Augment",
     "Causal",
-    "Classify",
     "Contrast",
     "Corrupted",
     "Denoising",
@@ -32,5 +27,4 @@ __all__ = [
     "Prefer",
     "Prefix",
     "Seq2Seq",
-    "Tag",
 ]
