@@ -1,46 +1,43 @@
-"""Encoded examples that never were on a disk."""
+"""Rows written, opened and packed in one step, for tests of objectives."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-SPECIAL = dict(pad=0, bos=1, eos=2)
+from polyhead.data import ExampleFile, Objective, open_source, pack
+from polyhead.text import Tokenizer
 
 
-class Packed:
-    """The interface of `ExampleFile` over arrays in memory."""
-
-    path, fingerprint, vocab_size, bytes = "packed", "", 1000, 0
-
-    def __init__(self, kind: str, arrays: dict[str, Any], facts: dict[str, Any] | None = None) -> None:
-        self.kind, self.special, self.facts, self.notes, self._arrays = kind, dict(SPECIAL), facts or {}, [], arrays
-
-    def ragged(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        return self._arrays[name]
-
-    def array(self, name: str) -> np.ndarray:
-        return self._arrays[name]
-
-    def check(self) -> None:
-        pass
+@cache
+def by_bytes() -> Tokenizer:
+    """A token per byte, `<cls>` and `<sep>` around texts."""
+    return Tokenizer.train(["abc"], "bytes").framed()
 
 
-def ragged(rows: Sequence[Sequence[int]], dtype: type = np.uint16) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return np.array([n for row in rows for n in row], dtype), offsets
+def packed(folder: Path, rows: list[dict], tokenizer: Tokenizer | None = None, **options) -> ExampleFile:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    file = pack(open_source(path), tokenizer or by_bytes(), folder / "rows.examples", **options)
+    assert isinstance(file, ExampleFile)
+    return file
 
 
-def chats_of(rows: Sequence[tuple[Sequence[int], Sequence[int]]], kind: str = "chat") -> Packed:
-    return Packed(kind, {"text": ragged([a for a, _ in rows]), "trained": ragged([b for _, b in rows], np.uint8)})
+def shown(tokenizer: Tokenizer, batch, i: int) -> str:
+    """Row i as text, special tokens by a letter, padding left out."""
+    tokens = batch.inputs
+    ids = tokens.ids[i].tolist()
+    if tokens.padded:
+        ids = [number for number, place in zip(ids, tokens.pos[i].tolist(), strict=True) if place >= 0]
+    names = {tokenizer.cls: "^", tokenizer.sep: "|"}
+    return "".join(names.get(number) or tokenizer.decode([number]) for number in ids)
 
 
-def preferences_of(rows: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]]) -> Packed:
-    return Packed("preferences", {name: ragged([row[i] for row in rows]) for i, name in enumerate(("prompt", "chosen", "rejected"))})
-
-
-def pictures_of(images: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> Packed:
-    """images: (n, H, W, C) uint8."""
-    return Packed("images", {"image": images, "label": np.array(labels, np.int64)}, {"labels": list(names)})
+def whole_epoch(objective: Objective, batch: int, seed: int = 3) -> list[int]:
+    """The samples of the first epoch, sorted."""
+    steps = len(objective) // batch
+    drawn = [objective.order(step * batch, batch, seed)[1] for step in range(steps)]
+    return sorted(np.concatenate(drawn).tolist()) if drawn else []

@@ -167,8 +167,14 @@ def test_no_template_and_no_end() -> None:
 def test_answers_share_their_prompt(bpe: Tokenizer) -> None:
     for name in ENDS:
         bpe.templates = {"default": KNOWN[name]}
-        prompt, (good, bad) = encode_answers(bpe, TALK[:3], ["a world", "no"])
+        ((prompt, (good, bad)),) = encode_answers(bpe, [(TALK[:3], ["a world", "no"])])
         (one,) = turns(bpe, KNOWN[name], TALK)
         assert prompt + good == one.ids
         assert bpe.decode(good, skip_special=False).strip() == f"a world{ENDS[name]}"
         assert bpe.decode(bad, skip_special=False).strip() == f"no{ENDS[name]}"
+
+
+def test_a_prompt_that_depends_on_its_answer_is_refused(bpe: Tokenizer) -> None:
+    bpe.templates = {"default": "{{ messages | length }}{{ messages[-1].content | length }}" + KNOWN["marked"]}
+    found, fine = encode_answers(bpe, [(TALK[:1], ["a", "no"]), (TALK[:1], ["a", "b"])])
+    assert isinstance(found, TokenizerError) and "another answer" in str(found) and not isinstance(fine, TokenizerError)

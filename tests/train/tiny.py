@@ -59,6 +59,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         LOOP | _small("encoder") | {"training.optimizer": {"kind": "adamw", "layer_decay": 0.8}, "training.trained": {"kind": "parts", "last": 1}},
     ),
     "masked": ("bert-nano", LOOP | _small("encoder") | ADAMW),
+    "replaced": ("bert-nano", LOOP | _small("encoder") | ADAMW | {"training.objective": {"kind": "replaced", "generator": 0.5}}),
 }  # fmt: skip
 
 

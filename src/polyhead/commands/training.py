@@ -112,19 +112,19 @@ def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> Non
 
 
 def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
-    """A continuation as long as the context, or the answers to two held-out sources; nothing for an encoder."""
-    if model.objective == "masked" or model.tokenizer is None:
-        return []
-    if model.objective == "seq2seq":
-        from polyhead.data import PairFile
+    """A continuation as long as the context, or the answers to two held-out sources; nothing where nothing is written."""
+    from polyhead.data import PairFile
+    from polyhead.train.settings import read_config
 
+    training = read_config(folder).training
+    if training.objective.writes == "nothing" or model.tokenizer is None:
+        return []
+    if training.objective.writes == "answers":
         pairs = PairFile(folder / "data" / "valid.tokens")
         sources = [model.tokenizer.decode(pairs.ids(i)[0].tolist()) for i in range(min(2, len(pairs)))]
         answers = model.generate(sources, max_tokens=min(100, model.text_spec.context))
         return [{"prompt": s, "joint": "\n→ ", "text": a.text} for s, a in zip(sources, answers, strict=True)]
-    from polyhead.train.settings import read_config
-
-    prompt = read_config(folder).training.sample_prompt or "\n"
+    prompt = training.sample_prompt or "\n"
     made = model.generate(prompt, max_tokens=None, temperature=0.7, top_p=0.95, seed=1)
     return [{"prompt": prompt, "joint": "", "text": made.text}]
 
@@ -132,10 +132,10 @@ def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
 def next_commands(model: Model, folder: Path) -> list[str]:
     from polyhead.train.settings import read_config
 
-    name = shlex.quote(str(folder))
-    if model.objective == "masked":
+    name, training = shlex.quote(str(folder)), read_config(folder).training
+    if training.objective.writes == "nothing":
         return [f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]
-    usual = "a sentence" if model.objective == "seq2seq" else "Once upon a time"
-    prompt = json.dumps(read_config(folder).training.sample_prompt or usual)
-    more = [] if model.objective == "seq2seq" else [f"polyhead chat {name}"]
+    answers = training.objective.writes == "answers"
+    prompt = json.dumps(training.sample_prompt or ("a sentence" if answers else "Once upon a time"))
+    more = [] if answers else [f"polyhead chat {name}"]
     return [f"polyhead run {name} {prompt}", *more, f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]

@@ -24,10 +24,12 @@ questions.py    SQuAD, and rows of questions
 packing.py      pack: a source → a packed corpus, made once
 tokenfile.py    the packed corpus: its format, TokenFile and PairFile
 encoding.py     examples → columns of ids
+encoding_turns.py, encoding_pictures.py     conversations and preferences, and pictures, likewise
+classes.py      the classes of a set, and their numbers
 examplefile.py  packed examples: their format
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, prefix, masked, corrupted, denoising,
-                contrast, seq2seq, instruct, prefer, pictures
+                contrast, seq2seq, instruct, prefer, pictures, classify, tag, answer
 images.py       pictures → pixels, as a published model's processor makes them
 sound.py        waveforms → frames of a log-mel spectrum, likewise
 loader.py       samples → steps, over ranks and micro-batches
@@ -38,8 +40,10 @@ from __future__ import annotations
 from .examplefile import ExampleFile
 from .loader import Loader
 from .objectives import (
+    Answer,
     Augment,
     Causal,
+    Classify,
     Contrast,
     Corrupted,
     Denoising,
@@ -50,14 +54,17 @@ from .objectives import (
     Prefer,
     Prefix,
     Seq2Seq,
+    Tag,
 )
 from .packing import pack
 from .sources import Pair, Piece, Source, open_source
 from .tokenfile import PairFile, TokenFile
 
 __all__ = [
+    "Answer",
     "Augment",
     "Causal",
+    "Classify",
     "Contrast",
     "Corrupted",
     "Denoising",
@@ -74,6 +81,7 @@ __all__ = [
     "Prefix",
     "Seq2Seq",
     "Source",
+    "Tag",
     "TokenFile",
     "open_source",
     "pack",

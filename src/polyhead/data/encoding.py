@@ -1,4 +1,4 @@
-"""Labelled texts, tagged sentences and questions → the columns of an ExampleFile, a bounded group at a time."""
+"""Examples of any kind → the columns of an ExampleFile, a bounded group at a time; those of texts with labels, tags, answers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from .classes import numbering, sorted_labels
+from .encoding_pictures import pictures
+from .encoding_turns import chats, preferences
 from .examplefile import ExampleWriter, ids_dtype
-from .examples import Labelled, Question, Tagged, texts
+from .examples import Labelled, Picture, Question, Tagged, texts
 from .sources import Source
 
 if TYPE_CHECKING:
     from ..text import Tokenizer
 
 _GROUP = 1 << 17  # characters encoded in one call
-_MOST = 1 << 16  # classes
 Progress = Callable[[int], None]
 Facts = dict[str, Any]
 
@@ -31,18 +33,24 @@ def encode(
     """(number of examples, facts) of a source whose examples went into the writer's columns."""
     if source.kind not in _KINDS:
         raise DataError(f"{source.name} holds {source.kind}", expected=", ".join(_KINDS), received=source.kind)
-    if tokenizer is None:
+    if tokenizer is None and source.kind != "images":
         raise DataError(f"{source.name} holds {source.kind}", expected="a tokenizer to encode it with", received="None")
     add, facts = _KINDS[source.kind](source, tokenizer, labels)
-    count = done = 0
+    count = seen = done = 0
     for group in _groups(source.examples()):
-        add(writer, group, count)
-        count += len(group)
-        done += sum(len(text) for record in group for text in texts(record))
+        added = add(writer, group, seen)
+        seen += len(group)
+        count += len(group) if added is None else added
+        done += sum(map(_size, group))
         writer.bytes += sum(len(text.encode()) for record in group for text in texts(record))
         if progress:
             progress(done)
-    return count, facts
+    return count, facts(writer) if callable(facts) else facts
+
+
+def _size(record: Any) -> int:
+    """Characters of a record's texts, or a picture's bytes."""
+    return record.image.nbytes if isinstance(record, Picture) else sum(map(len, texts(record)))
 
 
 def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
@@ -50,48 +58,12 @@ def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
     size = 0
     for record in records:
         group.append(record)
-        size += 64 + sum(map(len, texts(record)))
+        size += 64 + _size(record)
         if size >= _GROUP:
             yield group
             group, size = [], 0
     if group:
         yield group
-
-
-# -- labels -----------------------------------------------------------------------------------------------------------
-
-
-def sorted_labels(found: Iterable[str], name: str) -> list[str]:
-    """Classes in order: whole numbers by their size, anything else as text. Raises DataError for too many."""
-    labels = set[str]()
-    for label in found:
-        labels.add(label)
-        if len(labels) > _MOST:
-            raise DataError(
-                f"{name} has more than {_MOST:,} different labels",
-                expected="classes, of which many examples share each",
-                received=f"{label[:60]!r} among them",
-                change="name the column of labels with columns",
-            )
-    numbers = all(label.removeprefix("-").isdecimal() and label.isascii() for label in labels)
-    return sorted(labels, key=(lambda label: (int(label), label)) if numbers else None)  # type: ignore[arg-type]
-
-
-def numbering(labels: Sequence[str], name: str) -> Callable[[str, int], int]:
-    """label → its number, for example i. The error for one that is not among `labels` names it and where it stands."""
-    table = {label: number for number, label in enumerate(labels)}
-
-    def number(label: str, i: int) -> int:
-        if label not in table:
-            raise DataError(
-                f"{name}: example {i + 1} has the label {label[:60]!r}, which the training part does not have",
-                expected=", ".join(labels[:20]) + (", …" if len(labels) > 20 else ""),
-                received=label[:60],
-                change="use data with the same labels, or train on some with this one",
-            )
-        return table[label]
-
-    return number
 
 
 def _problem(source: Source) -> tuple[str, list[str] | None]:
@@ -119,7 +91,10 @@ def _problem(source: Source) -> tuple[str, list[str] | None]:
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
 
-Adding = Callable[[ExampleWriter, list[Any], int], None]
+Adding = Callable[[ExampleWriter, list[Any], int], int | None]
+"""(writer, group, the number of its first record) → the examples that were added, None = one for each record."""
+Done = Facts | Callable[[ExampleWriter], Facts]
+"""The facts, or what closes the columns and gives them."""
 
 
 def _labelled(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None) -> tuple[Adding, Facts]:
@@ -203,8 +178,11 @@ def _questions(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None
     return add, {"labels": None, "problem": "answer"}
 
 
-_KINDS: dict[str, Callable[[Source, Tokenizer, Sequence[str] | None], tuple[Adding, Facts]]] = {
+_KINDS: dict[str, Callable[[Source, Any, Sequence[str] | None], tuple[Adding, Done]]] = {
     "labelled": _labelled,
     "tagged": _tagged,
     "questions": _questions,
+    "chat": chats,
+    "preferences": preferences,
+    "images": pictures,
 }

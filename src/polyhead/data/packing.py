@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import DataError
+from ..text.turns import give_template
 from .encoding import encode
 from .examplefile import ExampleFile, ExampleWriter
 from .pieces import Piece, steady
@@ -37,7 +38,8 @@ def pack(
     """The packed corpus at `path`: as it lies there if it was made from the same text with the same tokenizer, else
     made now. Memory does not grow with the corpus.
 
-    tokenizer: None for pictures. eos: put `<eos>` after every document; None: where the tokenizer has one. Pairs are stored without special tokens.
+    tokenizer: None for pictures; conversations give one without a chat template the default one. eos: put `<eos>` after every
+    document; None: where the tokenizer has one. Pairs are stored without special tokens.
     labels: the training part's, `facts["labels"]`, for a held part: one that is not among them is an error; None: the
     source's own. progress: called with the characters encoded so far. `source.kind` "text" gives a TokenFile, "pairs" a
     PairFile, any other an ExampleFile.
@@ -69,15 +71,16 @@ def pack(
 def _pack_examples(
     source: Source, tokenizer: Tokenizer | None, path: Path, labels: Sequence[str] | None, progress: Progress | None
 ) -> ExampleFile:
+    if tokenizer is not None and source.kind in ("chat", "preferences"):
+        give_template(tokenizer)
     mark = _fingerprint(source, tokenizer, None, labels)
     if (known := _kept(path, mark, ExampleFile)) is not None:
         return known
     with ExampleWriter(path, tokenizer.vocab_size if tokenizer else 0) as writer:
         count, facts = encode(writer, source, tokenizer, labels, progress)
         _confirm(source, count, mark, _fingerprint(source, tokenizer, None, labels))
-        writer.finish(
-            count, kind=source.kind, facts=facts, special=_special(tokenizer), fingerprint=mark, notes=source.notes
-        )
+        notes = source.notes + facts.pop("notes", [])
+        writer.finish(count, kind=source.kind, facts=facts, special=_special(tokenizer), fingerprint=mark, notes=notes)
     return ExampleFile(path)
 
 
@@ -113,6 +116,8 @@ def _fingerprint(
     facts = {"format": 1, "source": source.identity(), "tokenizer": encoder, "eos": eos}
     if source.kind not in ("text", "pairs"):
         facts |= {"kind": source.kind, "labels": None if labels is None else list(labels)}
+    if source.kind in ("chat", "preferences") and tokenizer is not None:
+        facts["templates"] = tokenizer.templates
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

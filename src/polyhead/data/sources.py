@@ -27,12 +27,12 @@ from .reading import Asked
 class Source:
     """Documents (`kind` "text"), pairs ("pairs") or records of another of examples.KINDS, to be read any number of times.
 
-    name: what was named. notes: what was left out, cut or assumed, complete after the first pass.
+    name: what was named. max_bad: the share of broken ones that is passed over. notes: what was left out, cut or assumed, complete after the first pass.
     """
 
     def __init__(self, corpus: Corpus, part: Part | None = None) -> None:
         self._corpus, self._part = corpus, part
-        self.kind, self.name = corpus.kind, corpus.name
+        self.kind, self.name, self.max_bad = corpus.kind, corpus.name, corpus.max_bad
 
     @property
     def notes(self) -> list[str]:

@@ -5,7 +5,7 @@ defaults() is how a preset is trained when nothing else is said; register() adds
 """
 
 from .document import read
-from .heads import check_shape, for_objective, with_head
+from .heads import check_shape, for_objective, with_head, with_heads
 from .own import register
 from .pairs import PairReading, is_pair, pair, pairs, read_pair, write_pair
 from .presets import (
@@ -44,6 +44,7 @@ __all__ = [
     "spec_from",
     "with_context",
     "with_head",
+    "with_heads",
     "with_vocab",
     "write_pair",
 ]

@@ -62,12 +62,20 @@ def check_shape(spec: ModelSpec, needs: str, objective: str) -> None:
 
 def with_head(spec: ModelSpec, task: str, outputs: int | None, source: str = "") -> ModelSpec:
     """The spec with one head, of `task`, that has `outputs` logits (None: those its form says)."""
-    kept = {n: h.model_dump(mode="json") for n, h in spec.heads.items() if h.task == task and outputs in (None, h.output)}
-    name = next(iter(kept), task)
-    head = kept.get(name) or _of_family(spec, task, outputs) or _standard(spec, task, outputs)
-    if list(spec.heads) == list(kept) == [name]:
+    return with_heads(spec, {task: outputs}, source or f"a {task} head")
+
+
+def with_heads(spec: ModelSpec, tasks: dict[str, int | None], source: str = "") -> ModelSpec:
+    """The spec with a head for each task, in this order; the first is what the model answers with."""
+    heads: dict[str, Any] = {}
+    for task, outputs in tasks.items():
+        kept = (n for n, h in spec.heads.items() if h.task == task and outputs in (None, h.output) and (task != "embed" or h.pools))
+        name = next(kept, None)
+        own = None if name is None else spec.heads[name].model_dump(mode="json")
+        heads[name or task] = own or _of_family(spec, task, outputs) or _standard(spec, task, outputs)
+    if {n: h.model_dump(mode="json") for n, h in spec.heads.items()} == heads and list(spec.heads) == list(heads):
         return spec
-    return check(ModelSpec, spec.model_dump(mode="json") | {"heads": {name: head}}, source or f"a {task} head")
+    return check(ModelSpec, spec.model_dump(mode="json") | {"heads": heads}, source or "the heads")
 
 
 def _of_family(spec: ModelSpec, task: str, outputs: int | None) -> dict[str, Any] | None:

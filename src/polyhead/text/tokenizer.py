@@ -21,7 +21,7 @@ from polyhead.text.old import Old, is_old, read_old
 from polyhead.text.pieces import Pieces, Stream, build_pieces, renderer
 from polyhead.text.rows import front_engine, front_of
 from polyhead.text.training import SAMPLE_CHARS, check_unicode, train_spec
-from polyhead.text.wrap import read_frame
+from polyhead.text.wrap import enclosing, read_frame
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 # Names that files without a configuration beside them use for each role.
@@ -298,6 +298,17 @@ class Tokenizer(Placing):
         `wrap` and `frame` are the only places where special tokens are put around a text.
         """
         return self._frame.wrap(ids, pair)
+
+    def framed(self) -> Tokenizer:
+        """This tokenizer where its files say what stands around texts, else one that says <cls> A <sep>, and
+        <cls> A <sep> B <sep> with types 0 and 1, in its file too. Raises `TokenizerError` without these two tokens."""
+        if len(self._frame.pair) > 2 or len(self._frame.single) > 1:
+            return self
+        if self.cls is None or self.sep is None or self._files is not None:
+            raise TokenizerError(f"{self._where} has nothing to put around texts", expected="<cls> and <sep>",
+                                 received=f"a {self.kind} tokenizer without", change="train one with its default tokens")  # fmt: skip
+        names = (self._tokens[self.cls], self.cls), (self._tokens[self.sep], self.sep)
+        return Tokenizer(enclosing(json.loads(self._json), *names), self._config, self._where)
 
     def render(
         self,

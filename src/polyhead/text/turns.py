@@ -75,21 +75,27 @@ def encode_turns(
     return out
 
 
-def encode_answers(tokenizer: Tokenizer, messages: Messages, answers: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-    """(the ids of a conversation up to the assistant's turn, the ids of each answer with the end of its turn).
-
-    Raises `TokenizerError` if the template does not write all of them after the same prompt.
-    """
-    works = [_Work(tokenizer, [*messages, {"role": "assistant", "content": answer}], "") for answer in answers]
-    rendered = iter(tokenizer.render_all([request for work in works for request in work.requests()]))
-    prompts, said = [], []
-    for work in works:
-        prompt, answer = work.last([next(rendered) for _ in work.requests()])
-        prompts.append(prompt)
-        said.append(answer)
-    if any(prompt != prompts[0] for prompt in prompts):
-        raise TokenizerError("the chat template writes the prompt in another way for another answer")
-    return prompts[0], said
+def encode_answers(
+    tokenizer: Tokenizer, asked: Sequence[tuple[Messages, Sequence[str]]]
+) -> list[tuple[list[int], list[list[int]]] | TokenizerError]:
+    """Of each (conversation, answers): the ids up to the assistant's turn, and those of each answer with the end of its turn;
+    or the error its template ends in, if only that it does not write all answers after the same prompt."""
+    works = [
+        [_Work(tokenizer, [*messages, {"role": "assistant", "content": answer}], "") for answer in answers]
+        for messages, answers in asked
+    ]
+    rendered = iter(tokenizer.render_all([request for row in works for work in row for request in work.requests()]))
+    out: list[tuple[list[int], list[list[int]]] | TokenizerError] = []
+    for row in works:
+        answers = [[next(rendered) for _ in work.requests()] for work in row]
+        try:
+            sides = [work.last(answer) for work, answer in zip(row, answers, strict=True)]
+            if any(prompt != sides[0][0] for prompt, _ in sides):
+                raise TokenizerError("the chat template writes the prompt in another way for another answer")
+            out.append((sides[0][0], [said for _, said in sides]))
+        except TokenizerError as error:
+            out.append(error)
+    return out
 
 
 def end_of_turn(tokenizer: Tokenizer) -> int | None:

@@ -83,6 +83,17 @@ def template(layout: Layout, config: dict[str, Any], ids: dict[str, int]) -> Spe
             "special_tokens": used}  # fmt: skip
 
 
+def enclosing(spec: Spec, cls: tuple[str, int], sep: tuple[str, int]) -> Spec:
+    """A tokenizer.json that puts cls A sep, or cls A sep B sep, around texts; the tokens by name and id."""
+    tokens = {name: [{"SpecialToken": {"id": token[0], "type_id": kind}} for kind in (0, 1)] for name, token in (("cls", cls), ("sep", sep))}
+    first, second = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    single = [tokens["cls"][0], first, tokens["sep"][0]]
+    used = {name: {"id": name, "ids": [number], "tokens": [name]} for name, number in (cls, sep)}
+    step = {"type": "TemplateProcessing", "single": single, "pair": [*single, second, tokens["sep"][1]], "special_tokens": used}
+    before = _processors(spec.get("post_processor"), "the tokenizer")
+    return {**spec, "post_processor": {"type": "Sequence", "processors": [*before, step]} if before else step}
+
+
 def _written(word: str, config: dict[str, Any], ids: dict[str, int], used: dict[str, Spec]) -> Spec | None:
     name, _, kind = word.partition(":")
     if name.startswith("$"):

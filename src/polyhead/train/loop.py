@@ -102,8 +102,8 @@ class Trainer:
         for module in self.still:
             module.eval()
         self.optimizer.zero_grad()  # a step that failed half-way may have left some
-        micros = [move(batch, self.ranks.device) for batch in micros]
-        counts = torch.stack([torch.stack([batch.weights.sum(), tokens_of(batch)]) for batch in micros]).sum(0)
+        micros = [move(typed(batch, self.net), self.ranks.device) for batch in micros]
+        counts = torch.stack([torch.stack([self.learner.weight(batch).sum(), tokens_of(batch)]) for batch in micros]).sum(0)
         weight, tokens = self.ranks.sum(counts)
         weight, loss = weight.clamp(min=1e-9), torch.zeros((), device=self.ranks.device)
         for micro, batch in enumerate(micros):
@@ -112,7 +112,9 @@ class Trainer:
             total, balance = self.forward(batch)
             part = total / weight
             if balance is not None:
-                part = part + balance / (len(micros) * self.ranks.world)
+                more = balance / (len(micros) * self.ranks.world)
+                part = part + more
+                loss += more.detach() if self.learner.told else 0
             part.backward()
             loss += total.detach() / weight
         self.ranks.sum_grads(self.params)
@@ -212,7 +214,7 @@ def evaluate(
     for number, part in enumerate(data.evaluation(batch, rank=ranks.rank, world=ranks.world)):
         if limit is not None and number * ranks.world + ranks.rank >= limit:
             break
-        part = move(part, ranks.device)
+        part = move(typed(part, net), ranks.device)
         with precision():
             found = learner.measure(part)
         sums = {name: total + found[name].to(wide) for name, total in sums.items()}
@@ -267,6 +269,12 @@ def move(batch: Batch, device: torch.device) -> Batch:
 
     source = None if batch.source is None else Tokens(*map(go, batch.source))
     return Batch(Tokens(*map(go, batch.inputs)), go(batch.targets), go(batch.weights), source, go(batch.labels))
+
+
+def typed(batch: Batch, net: Transformer) -> Batch:
+    """The batch as the model reads it: without token types where it has no table of them (DistilBERT)."""
+    inputs, stack = batch.inputs, next(iter(net.spec.stacks.values()))
+    return batch if inputs.types is None or stack.embedding.types else batch._replace(inputs=inputs._replace(types=None))
 
 
 def mixed(*parts: int) -> int:

@@ -44,9 +44,9 @@ class Prepared(NamedTuple):
     facts: dict[str, Any] = {}
 
 
-def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: Start | None = None) -> Prepared:
+def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: Start | None = None, spec: ModelSpec | None = None) -> Prepared:
     """Rank 0 writes `folder`/data and the tokenizer; the others wait and read the same files. start: the model a run goes on
-    from, whose tokenizer it keeps."""
+    from, whose tokenizer it keeps. spec: what a resumed run trains; None: made from the config and the data."""
     if ranks.first:
         made = _make(config, folder, tell, start)
         ranks.barrier()
@@ -54,7 +54,8 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
         ranks.barrier()
         made = _make(config, folder, lambda *_: None, start)
     tokenizer, train, held, notes = made
-    spec = spec_for(config.training.trained, spec_of(config, tokenizer.vocab_size, getattr(train, "facts", None)))
+    if spec is None:
+        spec = spec_for(config.training.trained, spec_of(config, tokenizer.vocab_size, getattr(train, "facts", None)))
     given = Given(spec, context_of(config, spec), tokenizer, config.data.documents)
     objectives = [config.training.objective.dataset(part, given) for part in (train, held)]
     for objective in objectives:

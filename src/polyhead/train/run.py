@@ -64,14 +64,18 @@ class Run:
         self.set_threads(saved)
         if self.ranks.first:  # first of all: from here on the folder can be resumed
             self._write_config()
-        start = Start(self.config.model) if is_model(self.config.model) and saved is None else None
-        prepared = prepare(self.config, self.folder, self.ranks, self.tell, start)
-        spec, kind = self._spec(prepared, saved), self.training.objective.kind
+        begins = saved is None or self.training.objective.anchored
+        start = Start(self.config.model) if is_model(self.config.model) and begins else None
+        prepared = prepare(self.config, self.folder, self.ranks, self.tell, start, None if saved is None else self._saved_spec())
+        if saved is not None:
+            self._same_data(prepared, saved)
+        spec = prepared.spec
+        kind = self.training.objective.makes(spec)
         self.count_steps(prepared, saved)
         if self.training.objective.writes == "continues" and self.training.every("sample_every"):
             sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
-        meta = self._meta(prepared, start, compiled)
+        meta = self._meta(prepared, start, compiled, kind)
         if self.ranks.first and saved is None:
             self._write_head(spec, prepared, meta)
         with explain_memory(spec, self.training, self.ranks):
@@ -97,17 +101,8 @@ class Run:
             self._leave_beside(trainer, prepared)
         return Model(net, prepared.tokenizer, objective=kind, meta=meta)
 
-    def _spec(self, prepared: Prepared, saved: Saved | None) -> ModelSpec:
-        """What is trained. A run that goes on keeps the spec it began with, and must meet the data it began with: a
-        spec's file or a text that was edited meanwhile would change the run without a word."""
-        if saved is None:
-            return prepared.spec
-        if saved.state.get("data", prepared.mark) != prepared.mark:
-            raise DataError(
-                "the text is not the one this run began with", expected="the same tokens to train on and held out",
-                received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
-                change="restore the text and the files in the run's folder, or start a new run with another -o",
-            )  # fmt: skip
+    def _saved_spec(self) -> ModelSpec:
+        """What a run that goes on began with, whatever became of the file or the model it came from."""
         spec = read_spec(self.folder / "spec.json")
         if isinstance(spec, PairSpec):
             raise DataError(
@@ -115,6 +110,15 @@ class Run:
                 change="restore the file in the run's folder, or start a new run with another -o",
             )  # fmt: skip
         return spec
+
+    def _same_data(self, prepared: Prepared, saved: Saved) -> None:
+        """A run that goes on must meet the data it began with: a text that was edited meanwhile would change it without a word."""
+        if saved.state.get("data", prepared.mark) != prepared.mark:
+            raise DataError(
+                "the text is not the one this run began with", expected="the same tokens to train on and held out",
+                received=f"others, {prepared.sizes['train_tokens']:,} to train on, from {self.config.data.path}",
+                change="restore the text and the files in the run's folder, or start a new run with another -o",
+            )  # fmt: skip
 
     def set_threads(self, saved: Saved | None) -> None:
         """Resume sums in the same order only with the same number of threads."""
@@ -138,10 +142,10 @@ class Run:
     def _write_config(self) -> None:
         write_text(self.folder / "config.yaml", yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False))
 
-    def _meta(self, prepared: Prepared, start: Start | None, compiled: bool) -> dict[str, Any]:
+    def _meta(self, prepared: Prepared, start: Start | None, compiled: bool, kind: str) -> dict[str, Any]:
         """What a model of this run says of itself; what it went on from said the rest."""
         kept = read_json(self.folder / "meta.json") if start is None and (self.folder / "meta.json").exists() else {}
-        meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": self.training.objective.kind}
+        meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": kind}
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
         facts = {name: prepared.facts[name] for name in ("labels", "problem") if prepared.facts.get(name) is not None}
         return meta | {"machine": machine(self.ranks.device)} | facts
@@ -167,7 +171,7 @@ class Run:
             )  # fmt: skip
         if asked != "auto":
             return asked == "on", f"training.compile={asked}"
-        if not self.training.objective.steady:
+        if not self.training.objective.fixed:
             return False, "shapes differ from batch to batch"
         if not has_compiler(self.ranks.device):
             return False, "no C++ compiler here"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .answer import Answer
 from .base import Objective
 from .causal import Causal
+from .classify import Classify
 from .contrast import Contrast
 from .corrupted import Corrupted
 from .denoising import Denoising
@@ -13,10 +15,13 @@ from .pictures import Augment, Pictures
 from .prefer import Prefer
 from .prefix import Prefix
 from .seq2seq import Seq2Seq
+from .tag import Tag
 
 __all__ = [
+    "Answer",
     "Augment",
     "Causal",
+    "Classify",
     "Contrast",
     "Corrupted",
     "Denoising",
@@ -27,4 +32,5 @@ __all__ = [
     "Prefer",
     "Prefix",
     "Seq2Seq",
+    "Tag",
 ]

@@ -38,7 +38,8 @@ class ObjectiveSpec(BaseModel):
     """One objective's constants, and what follows from them.
 
     takes: the kinds of data it trains on, the usual one first. writes: what its models do with a prompt: they go on with it,
-    answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once.
+    answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
+    the loss looks at the model the run began with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -47,11 +48,21 @@ class ObjectiveSpec(BaseModel):
     takes: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar[Literal["continues", "answers", "nothing"]] = "nothing"
     steady: ClassVar[bool] = True
+    anchored: ClassVar[bool] = False
 
     @property
     def teacher(self) -> str | None:
         """A model whose tokenizer the run must share, because it learns from it."""
         return None
+
+    @property
+    def fixed(self) -> bool:
+        """`steady`, with these constants."""
+        return self.steady
+
+    def makes(self, spec: ModelSpec) -> str:
+        """What the trained model is said to be: Model.objective."""
+        return self.kind
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         """The architecture with the head that is trained. facts: of the packed data, such as its labels. ConfigError."""
@@ -69,15 +80,21 @@ class Learner:
     """How a batch is judged: the cross-entropy of the first head, summed over targets with their weights.
 
     beside: what is trained along with the model and kept in checkpoints, but is no part of it. random: whether numbers are
-    drawn, so that each step must seed them. counts: what `measure` sums beside nats and weight.
+    drawn, so that each step must seed them. counts: what `measure` sums beside nats and weight. told: whether what is added
+    to the loss is part of the loss that is logged, as the balance of experts is not.
     """
 
     random: ClassVar[bool] = False
     counts: ClassVar[tuple[str, ...]] = ()
+    told: bool = False
     beside: nn.Module | None = None
 
     def __init__(self, net: Transformer, config: TrainingConfig) -> None:
         self.net, self.smoothing, self.z = net, config.label_smoothing, config.z_loss
+
+    def weight(self, batch: Batch) -> Tensor:
+        """What the summed loss of a step is divided by the sum of: the weights of the targets."""
+        return batch.weights
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """(Σ weighted loss, what is added as it is: a mean already, such as the balance of experts)."""

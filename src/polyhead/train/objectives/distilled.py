@@ -46,6 +46,9 @@ class DistilledSpec(ObjectiveSpec):
     def teacher(self) -> str | None:
         return self.source
 
+    def makes(self, spec: ModelSpec) -> str:
+        return "causal" if spec.encoder is None else "masked"
+
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         if len(spec.stacks) == 2:
             raise ConfigError("objective distilled does not fit this architecture", expected="an encoder or a decoder alone", received="an encoder–decoder")
@@ -111,6 +114,7 @@ def _copy(own: Any, other: Any) -> bool:
 class DistilledLearner(Learner):
     """net: the student."""
 
+    told = True
     counts: ClassVar[tuple[str, ...]] = ("right",)
 
     def __init__(self, net: Transformer, config: Any, spec: DistilledSpec, teacher: Transformer) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
+from torch import Tensor
 
 from polyhead.data import Causal, Masked, Objective, Seq2Seq
-from polyhead.families import for_objective
-from polyhead.nn import Batch, ModelSpec, Transformer
+from polyhead.families import for_objective, with_heads
+from polyhead.nn import At, Batch, ModelSpec, Transformer
 
 from ..loss import loss_sum
 from .base import Given, Learner, ObjectiveSpec, Sums
@@ -28,20 +31,36 @@ class CausalSpec(ObjectiveSpec):
 
 
 class MaskedSpec(ObjectiveSpec):
-    """Hidden tokens: `rate` of them are asked for, of which 80 % are <mask>, 10 % random, 10 % as they are (Devlin et al.
-    2019, §3.1); chosen anew each epoch (Liu et al. 2019, §4.1)."""
+    """Hidden tokens: `rate` of them are asked for, of which 80 % are <mask>, 10 % random, 10 % as they are (BERT, Devlin et
+    al. 2019, §3.1); chosen anew each epoch (RoBERTa, Liu et al. 2019, §4.1).
+
+    unit: hide tokens, whole words (BERT's later release) or spans of words (SpanBERT, Joshi et al. 2020, §3.1). pairing: ask
+    of two segments as well whether the second follows the first ("next", BERT §3.1) or stands in order ("order", ALBERT,
+    Lan et al. 2020, §3.1); that loss is a mean over rows and added. short: with a pairing, texts cut short (BERT's code).
+    """
 
     kind: Literal["masked"] = "masked"
     rate: float = Field(0.15, gt=0, lt=1, description="share of tokens that are asked for")
+    unit: Literal["token", "word", "span"] = "token"
+    pairing: Literal["next", "order"] | None = None
+    short: float = Field(0.1, ge=0, lt=1)
+
+    @property
+    def fixed(self) -> bool:
+        return self.pairing is None
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
-        return for_objective(spec, "masked")
+        spec = for_objective(spec, "masked")
+        return spec if self.pairing is None else with_heads(spec, {"mlm": spec.top.embedding.vocab, "pair": 2})
 
     def dataset(self, file: Any, given: Given) -> Objective:
-        return Masked(file, given.context, given.tokenizer, rate=self.rate, documents=given.documents)
+        return Masked(
+            file, given.context, given.tokenizer, rate=self.rate, unit=self.unit, pairing=self.pairing, short=self.short,
+            documents=given.documents,
+        )  # fmt: skip
 
     def learner(self, net: Any, config: Any) -> Learner:
-        return MaskedLearner(net, config)
+        return MaskedLearner(net, config, self.pairing is not None)
 
 
 class Seq2SeqSpec(ObjectiveSpec):
@@ -60,15 +79,37 @@ class Seq2SeqSpec(ObjectiveSpec):
 
 
 class MaskedLearner(Learner):
-    """Also counts how many hidden tokens are guessed right."""
+    """Also counts how many hidden tokens are guessed right, and of a pair task how many rows."""
 
-    counts: ClassVar[tuple[str, ...]] = ("right",)
+    counts: ClassVar[tuple[str, ...]] = ("right", "pairs", "pairs_right")
+
+    def __init__(self, net: Transformer, config: Any, paired: bool) -> None:
+        super().__init__(net, config)
+        self.told = paired
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        if batch.labels is None:
+            return super().loss(batch)
+        x, balance = self.net.hidden(batch.inputs)
+        total = loss_sum(x, self.net.logits, batch.targets, batch.weights, smoothing=self.smoothing, z=self.z)
+        more = F.cross_entropy(self._pair(batch, x), batch.labels)
+        return total, more if balance is None else more + balance
+
+    def _pair(self, batch: Batch, x: Tensor) -> Tensor:
+        name = next(name for name, head in self.net.spec.heads.items() if head.task == "pair")
+        return self.net.logits(x, name, At.of(batch.inputs, x.shape[1]))
 
     def measure(self, batch: Batch) -> Sums:
-        return guessed(self.net, batch)
+        sums = guessed(self.net, batch)
+        none = torch.zeros((), device=batch.weights.device)
+        if batch.labels is None:
+            return sums | {"pairs": none, "pairs_right": none}
+        x, _ = self.net.hidden(batch.inputs)
+        right = (self._pair(batch, x).argmax(-1) == batch.labels).sum()
+        return sums | {"pairs": none + len(batch.labels), "pairs_right": right}
 
     def figures(self, sums: dict[str, float]) -> dict[str, float]:
-        return accuracy(sums)
+        return accuracy(sums) | ({"pair_accuracy": sums["pairs_right"] / sums["pairs"]} if sums["pairs"] else {})
 
 
 def guessed(net: Transformer, batch: Batch) -> Sums:

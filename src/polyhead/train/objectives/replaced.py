@@ -75,11 +75,12 @@ class ReplacedLearner(Learner):
     """net: the discriminator. beside: the generator, whose tables are the net's own."""
 
     random: ClassVar[bool] = True
+    told = True
     counts: ClassVar[tuple[str, ...]] = ("right", "found", "replaced", "generator_nats", "hidden")
 
     def __init__(self, net: Transformer, config: Any, spec: ReplacedSpec) -> None:
         super().__init__(net, config)
-        self.weight = spec.weight
+        self.factor = spec.weight
         generator = generator_spec(net.spec, spec.generator).build(1)
         for name in TABLES:
             theirs = getattr(net.top.embed, name, None)
@@ -92,7 +93,7 @@ class ReplacedLearner(Learner):
         filled, balance, replaced, logits = self._both(batch)
         valid = real(batch.inputs, logits.shape[1]).expand_as(logits)
         judged = F.binary_cross_entropy_with_logits(logits[valid], replaced[valid].float())
-        more = self.weight * judged
+        more = self.factor * judged
         return filled, more if balance is None else more + balance
 
     def _both(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
