@@ -21,7 +21,7 @@ def sorted_labels(found: Iterable[str], name: str) -> list[str]:
                 received=f"{label[:60]!r} among them",
                 change="name the column of labels with columns",
             )
-    numbers = all(label.removeprefix("-").isdecimal() and label.isascii() for label in labels)
+    numbers = all(label.removeprefix("-").isdecimal() and label.isascii() and len(label) < 20 for label in labels)
     return sorted(labels, key=(lambda label: (int(label), label)) if numbers else None)  # type: ignore[arg-type]
 
 

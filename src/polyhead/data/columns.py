@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,6 +59,16 @@ def found(names: Iterable[str], columns: Columns) -> Columns | None:
     lower = {n.lower(): n for n in reversed(names)}
     there = [c if c in names else lower.get(c.lower()) for c in columns]
     return None if None in there else tuple(c for c in there if c is not None)
+
+
+def typical(sample: list[Row]) -> Row:
+    """All columns of some rows, each with a value of the type that most have: what one row lacks may be its own fault."""
+    row: Row = {}
+    for name in dict.fromkeys(name for one in sample for name in one):
+        values = [one[name] for one in sample if one.get(name) is not None]
+        most = Counter(map(type, values)).most_common(1)
+        row[name] = next((value for value in values if type(value) is most[0][0]), None)
+    return row
 
 
 def names_of(row: Row) -> list[str]:

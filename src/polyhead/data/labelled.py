@@ -11,7 +11,7 @@ import re
 from functools import partial
 from typing import Any
 
-from .columns import PAIR_COLUMNS, Columns, Row, found, names_of, no_text, value_of
+from .columns import PAIR_COLUMNS, Columns, Row, found, names_of, no_text, typical, value_of
 from .examples import Labelled
 from .reading import Asked, Broken, Reading
 
@@ -42,39 +42,45 @@ KNOWN = frozenset((*LABELS, *MAYBE_LABELS, *ONE_TEXT, *(name for two in (*TWO_TE
 
 _FRACTION = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?\Z")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
-_SHORT, _MANY, _ENOUGH = 40, 100, 10  # characters of a label, classes, rows from which they are known
+_LONGEST = 1000  # characters of a label
+_SHORT, _MANY, _ENOUGH = (
+    40,
+    100,
+    10,
+)  # characters of a label of which there are few, classes, rows from which they are known
 
 
 def labelled(sample: list[Row], asked: Asked, name: str) -> Reading | None:
     """Rows of one or two texts and their label, if these are such."""
     if asked.kind not in (None, "labelled"):
         return None
-    columns = _asked(sample, asked) if asked.columns else _guessed(sample, asked.kind == "labelled")
+    first = typical(sample)
+    columns = _asked(sample, first, asked) if asked.columns else _guessed(sample, first, asked.kind == "labelled")
     if columns is None:
         return None
     *sides, label = columns
     values = [value_of(row, label) for row in sample]
-    if any(isinstance(value, dict) for value in values):
+    if isinstance(value_of(first, label), dict) or all(value is None for value in values):
         return None
     sort = asked.sort or _sort(values)
     what = {"class": "a class", "several": "several classes", "number": "a number"}[sort]
     notes = (
-        [] if asked.columns else [f"reading {' and '.join(sides)} → {label} ({what}) of {name}{_others(sample, label)}"]
+        [] if asked.columns else [f"reading {' and '.join(sides)} → {label} ({what}) of {name}{_others(first, label)}"]
     )
-    split = [tuple(side.split("+")) if value_of(sample[0], side) is None else (side,) for side in sides]
+    split = [tuple(side.split("+")) if value_of(first, side) is None else (side,) for side in sides]
     needed = tuple(dict.fromkeys((*(part for side in split for part in side), label)))
     return Reading("labelled", needed, partial(_labelled, split, label, sort), notes, sort)
 
 
-def _asked(sample: list[Row], asked: Asked) -> Columns | None:
-    columns, names = asked.columns or (), names_of(sample[0])
+def _asked(sample: list[Row], first: Row, asked: Asked) -> Columns | None:
+    columns, names = asked.columns or (), names_of(first)
     if len(columns) < 2:
         return None
     there = [_joined(names, column) for column in columns]
     if None in there:
         return None
     label = there[-1] or ""
-    named = plain_name(label) in (*LABELS, *MAYBE_LABELS) or not isinstance(value_of(sample[0], label), str)
+    named = plain_name(label) in (*LABELS, *MAYBE_LABELS) or not isinstance(value_of(first, label), str)
     if asked.kind is None and len(columns) == 2 and not named and not _few(sample, label):
         return None
     return tuple(column for column in there if column is not None)
@@ -86,12 +92,12 @@ def _joined(names: list[str], column: str) -> str | None:
     return None if whole is None else "+".join(whole)
 
 
-def _guessed(sample: list[Row], forced: bool) -> Columns | None:
-    names = names_of(sample[0])
+def _guessed(sample: list[Row], first: Row, forced: bool) -> Columns | None:
+    names = names_of(first)
     by_name = {plain_name(name): name for name in reversed(names)}
     if not forced and any(set(pair) <= set(by_name) for pair in PAIR_COLUMNS):
         return None
-    sides = _sides(by_name, sample)
+    sides = _sides(by_name, first)
     label = next((by_name[n] for n in LABELS if n in by_name), None)
     if label is None and (maybe := next((by_name[n] for n in MAYBE_LABELS if n in by_name), None)) is not None:
         rest = (
@@ -102,14 +108,14 @@ def _guessed(sample: list[Row], forced: bool) -> Columns | None:
         )
         label = maybe if forced or not rest or (sides is not None and len(sides) == 2) else None
     if label is not None and sides is None:
-        strings = [n for n in names if n != label and isinstance(value_of(sample[0], n), str)]
+        strings = [n for n in names if n != label and isinstance(value_of(first, n), str)]
         sides = tuple(strings) if len(strings) == 1 or (forced and len(strings) == 2) else None
     if label is not None and sides is not None and label not in sides:
         return (*sides, label)
     return _by_content(sample, names, forced)
 
 
-def _sides(by_name: dict[str, str], sample: list[Row]) -> Columns | None:
+def _sides(by_name: dict[str, str], first: Row) -> Columns | None:
     for two in TWO_TEXTS:
         if set(two) <= set(by_name):
             return tuple(by_name[name] for name in two)
@@ -117,7 +123,7 @@ def _sides(by_name: dict[str, str], sample: list[Row]) -> Columns | None:
         if set(parts) <= set(by_name):
             return ("+".join(by_name[name] for name in parts),)
     one = next((by_name[name] for name in ONE_TEXT if name in by_name), None)
-    return None if one is None or not isinstance(value_of(sample[0], one), str) else (one,)
+    return None if one is None or not isinstance(value_of(first, one), str) else (one,)
 
 
 def _by_content(sample: list[Row], names: list[str], forced: bool) -> Columns | None:
@@ -138,8 +144,8 @@ def _few(sample: list[Row], name: str) -> bool:
     return len(set(values)) <= min(_MANY, max(2, len(values) // 5))
 
 
-def _others(sample: list[Row], label: str) -> str:
-    others = [n for n in names_of(sample[0]) if plain_name(n) in LABELS and n != label]
+def _others(first: Row, label: str) -> str:
+    others = [n for n in names_of(first) if plain_name(n) in LABELS and n != label]
     return f"; labels too: {', '.join(others)}, to be had with columns" if others else ""
 
 
@@ -205,4 +211,6 @@ def class_of(name: str, value: Any) -> str:
         return str(value).lower()
     if (why := no_text(name, value)) is not None:
         raise Broken(why)
+    if len(value) > _LONGEST:
+        raise Broken(f"{name!r} is longer than {_LONGEST} characters, which is no label")
     return str(value).strip()

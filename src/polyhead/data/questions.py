@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import DataError
-from .columns import Columns, Row, found, no_text
+from .columns import Columns, Row, found, no_text, typical
 from .examples import Question
 from .labelled import plain_name
 from .reading import Asked, Broken, Reading
@@ -31,9 +31,10 @@ def questions(sample: list[Row], asked: Asked, name: str) -> Reading | None:
     """Rows with a context, a question and its answers, if these are such."""
     if asked.kind not in (None, "questions"):
         return None
-    names = {plain_name(column): column for column in reversed(list(sample[0]))}
+    first = typical(sample)
+    names = {plain_name(column): column for column in reversed(list(first))}
     columns = found(names.values(), asked.columns or COLUMNS)
-    if columns is None or len(columns) != 3 or not _is_answers(sample[0].get(columns[2])):
+    if columns is None or len(columns) != 3 or not _is_answers(first.get(columns[2])):
         return None
     notes = [] if asked.columns else [f"reading {' and '.join(columns[:2])} → {columns[2]} of {name}"]
     number = names.get("id")
@@ -109,8 +110,17 @@ def _place(context: str, answer: Any) -> tuple[str, int]:
     assert isinstance(text, str)
     if context.startswith(text, start) and text == text.strip():
         return text, start
-    pattern = r"\s*(" + r"\s+".join(map(re.escape, text.split())) + ")"
-    if (match := re.compile(pattern).match(context, start)) is None:
-        there = context[start : start + 40]
-        raise Broken(f"the answer {text[:40]!r} does not stand at {start}, where {there!r} does")
-    return match[1], match.start(1)
+    begin = end = _after_blanks(context, start)
+    for i, word in enumerate(text.split()):
+        at = _after_blanks(context, end) if i else end
+        if not context.startswith(word, at) or (i and at == end):
+            there = context[start : start + 40]
+            raise Broken(f"the answer {text[:40]!r} does not stand at {start}, where {there!r} does")
+        end = at + len(word)
+    return context[begin:end], begin
+
+
+def _after_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import DataError
-from .columns import Columns, Row, found, no_text, value_of
+from .columns import Columns, Row, found, no_text, typical, value_of
 from .examples import Tagged
 from .labelled import class_of, plain_name
 from .pieces import LINE_LIMIT, lines
@@ -35,15 +35,16 @@ def tagged(sample: list[Row], asked: Asked, name: str) -> Reading | None:
     """Rows of two lists, words and tags, if these are such."""
     if asked.kind not in (None, "tagged"):
         return None
+    first = typical(sample)
     if asked.columns:
-        columns = found(sample[0], asked.columns) if len(asked.columns) == 2 else None
+        columns = found(first, asked.columns) if len(asked.columns) == 2 else None
     else:
-        by_name = {plain_name(column): column for column in reversed(list(sample[0]))}
+        by_name = {plain_name(column): column for column in reversed(list(first))}
         words, tags = (next((by_name[n] for n in wanted if n in by_name), None) for wanted in (WORDS, TAGS))
         columns = None if words is None or tags is None else (words, tags)
-    if columns is None or not all(isinstance(value_of(sample[0], column), list) for column in columns):
+    if columns is None or not all(isinstance(value_of(first, column), list) for column in columns):
         return None
-    others = [c for c in sample[0] if plain_name(c) in TAGS and c != columns[1]]
+    others = [c for c in first if plain_name(c) in TAGS and c != columns[1]]
     more = f"; tags too: {', '.join(others)}, to be had with columns" if others else ""
     notes = [] if asked.columns else [f"reading {columns[0]} → {columns[1]} of {name}{more}"]
     return Reading("tagged", columns, partial(_row, columns), notes)
@@ -117,6 +118,8 @@ def conll(chunks: Iterable[str], name: str, format: str, columns: Columns | None
         where = f"{name} line {number}"
         try:
             cells = []
+            lead = next((line for line in held if not line.startswith("# ")), held[0])
+            width = width or (len(split(lead)) if format == "conll" else None)
             for line in held:
                 if (row := read(line, width)) is not None:
                     width = width or len(row)
