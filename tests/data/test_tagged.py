@@ -71,7 +71,7 @@ def test_conllu_counts_words_not_multiword_tokens_or_empty_nodes(tmp_path) -> No
 def test_comments_stand_before_sentences(tmp_path) -> None:
     text = "# id 7\tdomain=en\nw _ _ O\n# _ _ B-X\n\n# id 8\nv _ _ O\n"
     assert read(put(tmp_path / "a.conll", text)) == [Tagged(("w", "#"), ("O", "B-X")), Tagged(("v",), ("O",))]
-    tabs = "# id 7 domain=en\nw\t_\t_\tO\n"
+    tabs = "# id 7\tdomain=en\nw\t_\t_\tO\n"
     assert read(put(tmp_path / "b.conll", tabs)) == [Tagged(("w",), ("O",))]
 
 
