@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from polyhead.data import open_source
 from polyhead.data.chats import chat, kind_of, preference
@@ -79,6 +81,8 @@ BROKEN = {
     "'output' is empty": {"instruction": "x", "input": "", "output": " "},
     "'instruction' is empty": {"instruction": "", "input": "", "output": "x"},
     "'history' is not": {"instruction": "x", "output": "y", "history": [["a"]]},
+    "'history' is not a": {"instruction": "x", "output": "y", "history": 5},
+    "1025 messages": {"messages": [U] * 1024 + [A]},
     "a weight of 0.5": {"messages": [U, A | {"weight": 0.5}]},
     "a weight of 1 for user": {"messages": [U | {"weight": 1}, A]},
     "tool_calls without a name": {"messages": [U, A | {"tool_calls": [{"function": 3}]}]},
@@ -168,6 +172,27 @@ def test_good_and_bad_answers_under_labels_are_refused(tmp_path: Path) -> None:
         open_source(path)
     assert "labelled true" in str(caught.value)
     assert len(list(open_source(path, kind="chat").examples())) == 2
+
+
+NASTY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", " ", "hi", "user", "assistant", "gpt", "[", "[1]", "\ud800", "text"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
+        ["role", "content", "from", "value", "weight", "type", "text", "tool_calls", "function", "name", "arguments"]), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+COLUMNS = ["messages", "conversations", "instruction", "input", "output", "system", "history", "tools", "prompt", "chosen", "rejected"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(row=st.dictionaries(st.sampled_from(COLUMNS), NASTY, min_size=1, max_size=6))
+def test_any_row_is_read_or_broken(row: dict) -> None:
+    kind_of(row)
+    for read in (chat, preference):
+        try:
+            record = read(row)
+        except Broken:
+            continue
+        assert all(message["content"].strip() and message["content"].encode() for message in record.messages)
 
 
 REAL = {"alpaca_en_demo.json.gz": ("chat", 999), "identity.json.gz": ("chat", 91), "glaive_toolcall_en_demo.json.gz": ("chat", 300),

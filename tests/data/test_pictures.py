@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from polyhead.data import open_source
 from polyhead.errors import ConfigError, DataError
@@ -306,6 +308,27 @@ def test_an_npz_that_is_none_or_damaged(tmp_path: Path) -> None:
         open_source(tmp_path / "d.npz").survey()
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6), cut=st.integers(0, 60), which=st.sampled_from("izg"))
+def test_damaged_bytes_are_refused_or_read(tmp_path: Path, places: list, cut: int, which: str) -> None:
+    if which == "z":
+        path = tmp_path / "d.npz"
+        np.savez(path, x=IMAGES, y=LABELS)
+    else:
+        path = both(tmp_path, IMAGES, LABELS, packed=which == "g")
+    data = bytearray(path.read_bytes())
+    for place, value in places:
+        data[place % len(data)] = value
+    path.write_bytes(bytes(data[: len(data) - cut]))
+    try:
+        images, labels = all_of(open_source(path, kind="images"))
+    except DataError:
+        return
+    finally:
+        path.unlink()
+    assert len(images) == len(labels)
+
+
 # -- columns ------------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +356,7 @@ def test_pictures_of_a_data_set(tmp_path: Path) -> None:
     made = [Image.fromarray(picture(colour=False)) for _ in range(4)]
     datasets.Dataset.from_dict({"image": made, "label": [0, 1, 1, 0]}, features=features).save_to_disk(str(tmp_path / "d"))
     images, labels = all_of(open_source(tmp_path / "d"))
-    assert (images == np.stack([np.asarray(one) for one in made])).all() and labels in (["0", "1", "1", "0"], ["cat", "dog", "dog", "cat"])
+    assert (images == np.stack([np.asarray(one) for one in made])).all() and labels == ["cat", "dog", "dog", "cat"]
 
 
 @pytest.mark.skipif("PH_DATA" not in os.environ, reason="PH_DATA names the folder with the public sets")

@@ -47,6 +47,7 @@ _LISTS = ("messages", "conversations", "conversation", "dialog")
 _ANSWERS = ("output", "response", "answer", "completion")
 _PROMPTS = ("prompt", "question", "instruction", "query", "input")
 _KNOWN = {*_LISTS, *_ANSWERS, *_PROMPTS, "system", "history", "tools", "chosen", "rejected"}
+_MOST = 1024  # messages of a conversation: some templates must write it anew for each
 UNTRAINED = "untrained"
 """A message's key: "yes" where the row says that nothing is to be learned from it."""
 
@@ -139,8 +140,8 @@ def _as_list(value: Any) -> list[Any] | None:
 
 
 def _messages(found: list[Any]) -> list[Message]:
-    if not found:
-        raise Broken("no messages")
+    if not found or len(found) > _MOST:
+        raise Broken("no messages" if not found else f"{len(found)} messages, more than {_MOST}")
     return [_message(one, place) for place, one in enumerate(found, 1)]
 
 
@@ -217,7 +218,8 @@ def _asked(row: Row) -> list[Message]:
     said: list[Message] = []
     if system := _text(row.get("system"), "'system'", empty=True).strip():
         said.append({"role": "system", "content": system})
-    for turn in row.get("history") or []:
+    history = row.get("history") or []
+    for turn in history if isinstance(history, list) else [None]:
         if not isinstance(turn, list | tuple) or len(turn) != 2:
             raise Broken("'history' is not a list of [question, answer]")
         said += [{"role": role, "content": _text(text, "'history'")} for role, text in zip(("user", "assistant"), turn, strict=True)]  # fmt: skip

@@ -136,20 +136,19 @@ class Pictures(Objective):
 
 def shifted(images: np.ndarray, keys: np.ndarray, crop: int, flip: bool) -> np.ndarray:
     """(B, H, W, C), each moved by up to `crop` pixels either way, black where nothing was, and mirrored in half of the cases."""
-    batch, height, width = images.shape[:3]
     if not crop and not flip:
         return images
-    if crop:
-        wide = np.zeros((batch, height + 2 * crop, width + 2 * crop, images.shape[3]), images.dtype)
-        wide[:, crop : crop + height, crop : crop + width] = images
-        images = wide
-    steps = np.uint64(2 * crop + 1)
-    down, right = ((_draw(keys, what) % steps).astype(np.int64) for what in (_DOWN, _RIGHT))
-    column = np.broadcast_to(np.arange(width), (batch, width))
-    if flip:
-        column = np.where((_draw(keys, _MIRROR) >> np.uint64(63) == 1)[:, None], width - 1 - column, column)
-    y, x = down[:, None] + np.arange(height), right[:, None] + column
-    return images[np.arange(batch)[:, None, None], y[:, :, None], x[:, None, :]]
+    height, width = images.shape[1:3]
+    down, right = ((_draw(keys, what) % np.uint64(2 * crop + 1)).astype(np.int64) - crop for what in (_DOWN, _RIGHT))
+    mirrored = (_draw(keys, _MIRROR) >> np.uint64(63) == 1) & flip
+    out = np.zeros_like(images)
+    # one copy of a rectangle per picture: several times faster than gathering all pixels by their indices
+    for image, moved, y, x, mirror in zip(images, out, down.tolist(), right.tolist(), mirrored.tolist(), strict=True):
+        target = moved[:, ::-1] if mirror else moved
+        target[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)] = image[
+            max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)
+        ]
+    return out
 
 
 def hidden(keys: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
