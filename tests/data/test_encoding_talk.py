@@ -115,11 +115,16 @@ def test_an_unknown_class_of_a_held_part_is_named(tmp_path: Path) -> None:
         pack(open_source(digits(tmp_path / "e.npz", [2, 2])), None, tmp_path / "e.examples")
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.skipif("PH_DATA" not in os.environ, reason="PH_DATA names the folder with the public sets")
-def test_the_public_sets_are_encoded(tmp_path: Path) -> None:
-    folder, tokenizer = Path(os.environ["PH_DATA"], "instruct"), fresh()
-    for name, count in (("glaive_toolcall_en_demo.json.gz", 300), ("raschka_val.json", 55), ("dpo_en_demo.json.gz", 300)):
-        file = pack(open_source(folder / name), tokenizer, tmp_path / name)
-        assert len(file) == count
-        data = (Prefer if file.kind == "preferences" else Instruct)(file, 4096)
-        assert len(data) > 0.9 * count and data.make(np.arange(8), 0, 0).weights.sum() > 100
+@pytest.mark.parametrize(("name", "count"), [
+    ("raschka_val.json", 55),
+    pytest.param("glaive_toolcall_en_demo.json.gz", 300, marks=SLOW),
+    pytest.param("dpo_en_demo.json.gz", 300, marks=SLOW),
+])  # fmt: skip
+def test_the_public_sets_are_encoded(tmp_path: Path, name: str, count: int) -> None:
+    file = pack(open_source(Path(os.environ["PH_DATA"], "instruct", name)), fresh(), tmp_path / "x.examples")
+    data = (Prefer if file.kind == "preferences" else Instruct)(file, 4096)
+    assert len(file) == count and len(data) > 0.9 * count and data.make(np.arange(8), 0, 0).weights.sum() > 100

@@ -128,20 +128,21 @@ def test_no_class_folders(tmp_path: Path) -> None:
 
 
 def bomb() -> bytes:
-    """A PNG of 30,000 × 30,000 in a few hundred bytes."""
+    """A PNG of 9,000 × 9,000 in 80 kB: Pillow alone would only warn."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    head = struct.pack(">IIBBBBB", 9_000, 9_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(9_001 * 9_000))) + chunk(b"IEND", b"")
 
 
 def hostile() -> dict[str, bytes]:
-    out = io.BytesIO()
+    out, other = io.BytesIO(), io.BytesIO()
     Image.fromarray(picture(40, 40)).save(out, "PNG")
+    Image.fromarray(picture(40, 40)).save(other, "PCX")
     whole = out.getvalue()
-    return {"bomb.png": bomb(), "cut.png": whole[: len(whole) // 2], "empty.png": b"", "text.png": b"hello", "magic.jpg": b"\xff\xd8\xff" + bytes(50),
+    return {"bomb.png": bomb(), "format.png": other.getvalue(), "cut.png": whole[: len(whole) // 2], "empty.png": b"", "text.png": b"hello", "magic.jpg": b"\xff\xd8\xff" + bytes(50),
             "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "crc.png": whole[:30] + b"x" + whole[31:]}  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def test_a_hostile_picture_is_counted_and_named(tmp_path: Path, name: str) -> No
     (tmp_path / "b" / name).write_bytes(hostile()[name])
     with pytest.raises(DataError, match="1 of 4 rows are broken") as caught:
         open_source(tmp_path).survey()
-    assert f"b/{name}" in str(caught.value)
+    assert f"b/{name}" in str(caught.value) and ("9000×9000" in str(caught.value)) == (name == "bomb.png")
     source = open_source(tmp_path, max_bad=0.5)
     assert len(all_of(source)[1]) == 3 and any(name in note for note in source.notes)
 
@@ -208,6 +209,9 @@ def test_an_idx_header_is_not_believed(tmp_path: Path, name: str, packed: bool) 
     idx(path, IMAGES if name != "cut" else IMAGES[:0], HEADS[name], packed)
     with pytest.raises(DataError, match="images-idx3"):
         open_source(path).survey()
+    if name in ("10^12", "great"):  # refused by its size, before anything is read
+        with pytest.raises(DataError, match="promises what it does not hold"):
+            open_source(path)
 
 
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:

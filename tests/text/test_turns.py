@@ -114,6 +114,32 @@ def test_the_assistant_may_begin(bpe: Tokenizer) -> None:
     assert runs(bpe, one) == ["hi <eos>there<end_of_turn>", "a world<end_of_turn>"]
 
 
+TURN = "{% for m in messages %}{{ bos_token if m.role == 'user' else sep_token }}{{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}{{ sep_token }}{% endif %}"
+
+
+@pytest.mark.parametrize("kind", ["unigram", "sentencepiece", "wordpiece", "bytes"])
+def test_a_space_before_an_answer_is_its_first_token(trained, kind: str) -> None:
+    """Where a tokenizer puts a space before what follows a special token, ids are those of the whole, not of the pieces."""
+    tokenizer = Tokenizer(json.loads(trained[kind]._json))
+    talk = [{"role": "user", "content": "The lamp"}, {"role": "assistant", "content": "burns in"}]
+    (one,) = turns(tokenizer, TURN, talk)
+    assert one.ids == tokenizer.chat(talk)
+    asked = one.ids.index(tokenizer.sep) + 1
+    assert one.trained == [0] * asked + [1] * (len(one.ids) - asked)
+    ((prompt, (answer,)),) = encode_answers(tokenizer, [(talk[:1], ["burns in"])])
+    assert prompt + answer == one.ids and len(prompt) == asked
+
+
+def test_a_token_over_the_boundary_is_cut_there(bpe: Tokenizer) -> None:
+    """Writing begins with a new token, so training does: "o w" of "hello world" may be one token, half asked, half answer."""
+    template = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    talk = [{"role": "user", "content": "hel"}, {"role": "assistant", "content": "lo world"}]
+    (one,) = turns(bpe, template, talk)
+    assert one.ids != bpe.chat(talk) and runs(bpe, one) == ["lo world<eos>"] and runs(bpe, one, 0) == ["hel"]
+    prompt = bpe.chat(talk[:1], add_generation_prompt=True)
+    assert one.ids[: len(prompt)] == prompt
+
+
 def test_one_bad_conversation_among_good_ones(bpe: Tokenizer) -> None:
     bpe.templates = {"default": KNOWN["gemma"]}
     found = encode_turns(bpe, [(TALK, ""), ([{"role": "system", "content": "x"}, *TALK], ""), ([ASKED], ""), (TALK, "")] * 20)

@@ -151,17 +151,16 @@ class _Work:
                 yield self._encode(text, [span])
 
     def last(self, rendered: list[Rendered | TokenizerError]) -> tuple[list[int], list[int]]:
-        """The ids before the assistant's last turn, and those of the turn: cut where writing begins."""
+        """The ids before the assistant's last turn, and those of the turn."""
         whole = _good(rendered[0])
         if self._marked and whole.spans:
             begin, end = self._ended(whole, whole.spans)[-1]
         else:
             around = rendered[1:] if not self._marked else self._tokenizer.render_all(self._around())
             begin, end = self._turn(around[-2], around[-1])[1]
-        prompt = self._tokenizer.encode_rendered(whole.text[:begin], self._mark)
-        while self._tokenizer.bos is not None and prompt[:2] == [self._tokenizer.bos] * 2:
-            del prompt[0]
-        return prompt, self._tokenizer.encode_rendered(whole.text[begin:end], self._mark, start=False)
+        turns = self._encode(whole.text, [(begin, end)])
+        asked = turns.trained.index(1) if 1 in turns.trained else len(turns.ids)
+        return turns.ids[:asked], turns.ids[asked:]
 
     def _turn(self, prompt: Rendered | TokenizerError, after: Rendered | TokenizerError) -> tuple[str, Span]:
         """The text that ends with a turn, and where that turn stands in it."""
