@@ -14,7 +14,7 @@ from polyhead.data.images import pixels, read_images
 from polyhead.data.objectives.pictures import NOTHING, beta, hidden, shifted
 from polyhead.data.order import noise
 from polyhead.errors import ConfigError, DataError
-from tests.data.packed import chats_of, pictures_of
+from tests.data.in_memory import chats_of, pictures_of
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from polyhead.data import Instruct, Loader
 from polyhead.errors import ConfigError, DataError
-from tests.data.packed import chats_of
+from tests.data.in_memory import chats_of
 
 TALK = ([10, 11, 12, 20, 2, 13, 21, 22, 2], [0, 0, 0, 1, 1, 0, 1, 1, 1])
 

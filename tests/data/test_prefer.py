@@ -7,7 +7,7 @@ import pytest
 
 from polyhead.data import Loader, Prefer
 from polyhead.errors import ConfigError, DataError
-from tests.data.packed import chats_of, preferences_of
+from tests.data.in_memory import chats_of, preferences_of
 
 ROWS = [([10, 11, 12], [20, 2], [21, 22, 2]), ([13], [23, 2], [24, 2])]
 
