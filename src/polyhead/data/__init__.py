@@ -32,6 +32,7 @@ objectives/     packed corpus → Batch: causal, prefix, masked, corrupted, deno
                 contrast, seq2seq, instruct, prefer, pictures, classify, tag, answer
 images.py       pictures → pixels, as a published model's processor makes them
 sound.py        waveforms → frames of a log-mel spectrum, likewise
+showing.py      a row of a batch, as people read it
 loader.py       samples → steps, over ranks and micro-batches
 """
 
