@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from polyhead.data import Loader, Masked
+from polyhead.data.objectives.texts import Texts
 from polyhead.data.objectives.words import sentence_ends
 from polyhead.errors import ConfigError, DataError
 from tests.data.corpora import documents, encoded, near, specials, trained
@@ -16,11 +17,12 @@ CLS, SEP, PAD, EOS = 5, 6, 0, 2
 
 @pytest.fixture
 def numbered(corpus_of, tokenizer):
-    """Documents whose tokens count up: token = 7 + 25 * document + place. 48 is the full stop of the byte tokenizer."""
+    """Documents whose tokens count up: token = 300 + 100 * document + place; no sentence ends anywhere."""
 
     def make(pairing: str, context: int = 13, lengths=(20,) * 10, **options) -> Masked:
-        ids = [[7 + 25 * d + i for i in range(n)] + [EOS] for d, n in enumerate(lengths)]
-        return Masked(corpus_of(ids, vocab=263), context, tokenizer, pairing=pairing, **options)
+        tokenizer.vocab_size = 2000
+        ids = [[300 + 100 * d + i for i in range(n)] + [EOS] for d, n in enumerate(lengths)]
+        return Masked(corpus_of(ids, vocab=2000), context, tokenizer, pairing=pairing, **options)
 
     return make
 
@@ -49,7 +51,7 @@ def test_order_by_hand(numbered) -> None:
     for row, label in enumerate(batch.labels.tolist()):
         a, b = segments(batch, row)
         a, b = (b, a) if label else (a, b)
-        start = 7 + 25 * (row % 20 // 2) + 10 * (row % 2)
+        start = 300 + 100 * (row % 20 // 2) + 10 * (row % 2)
         assert a + b == list(range(start, start + 10)) and a and b
         swapped += label
     assert near(swapped, 600, 0.5)
@@ -62,12 +64,12 @@ def test_next_by_hand(numbered) -> None:
     others, stranger = 0, np.zeros(10)
     for row, label in enumerate(batch.labels.tolist()):
         a, b = segments(batch, row)
-        start, document = 7 + 25 * (row % 20 // 2) + 10 * (row % 2), row % 20 // 2
+        start, document = 300 + 100 * (row % 20 // 2) + 10 * (row % 2), row % 20 // 2
         assert a == list(range(start, start + len(a)))
         if label:
-            other = (b[0] - 7) // 25
+            other = (b[0] - 300) // 100
             assert other != document and b == list(range(b[0], b[0] + len(b)))
-            assert len(a) + len(b) == 10 or b[-1] == 7 + 25 * other + 19  # as long, or to its document's end
+            assert len(a) + len(b) == 10 or b[-1] == 300 + 100 * other + 19  # as long, or to its document's end
             stranger[other] += 1
         else:
             assert a + b == list(range(start, start + 10))
@@ -93,15 +95,37 @@ def test_the_cut_lies_at_sentence_ends(corpus_of) -> None:
             assert set(begins[~straight].tolist()) <= starts and before
 
 
-def test_lengths_do_not_tell_the_label(corpus_of) -> None:
-    """Long documents: rows of both labels are as long but where the stranger's document ends."""
+def test_nothing_but_the_text_tells_the_label(corpus_of) -> None:
+    """Texts cut out of long documents: with either label, segments begin and end with whole sentences, and rows are as long on
+    average, within three standard errors. (Cut at any token, a swapped pair would show its half sentence in the middle.)"""
     tokenizer = trained("wordpiece")
-    file = corpus_of(encoded(tokenizer, [" ".join(documents()[i : i + 10]) for i in (0, 10, 20)]), tokenizer.vocab_size,
-                     specials(tokenizer))  # fmt: skip
-    batch = every(Masked(file, 64, tokenizer, pairing="next", short=0.0), 2)
-    length = batch.targets.shape[1] - (batch.inputs.pos < 0).sum(1) if batch.inputs.padded else torch.full_like(batch.labels, 64)
-    full = (length >= 63).double()
-    assert full[batch.labels == 0].mean() == 1 and full[batch.labels == 1].mean() > 0.98
+    texts = [" ".join(documents()[i : i + 10]) for i in (0, 10, 20)]
+    file = corpus_of(encoded(tokenizer, texts), tokenizer.vocab_size, specials(tokenizer))
+    ends = sentence_ends(tokenizer)
+    for pairing in ("next", "order"):
+        batch = every(Masked(file, 256, tokenizer, pairing=pairing, short=0.0), 8)
+        whole, lengths = {0: [], 1: []}, {0: [], 1: []}
+        for row, label in enumerate(batch.labels.tolist()):
+            ids = batch.targets[row].tolist()
+            a = ids.index(tokenizer.sep)
+            b = ids.index(tokenizer.sep, a + 1)
+            whole[label] += [ends[ids[a - 1]], ends[ids[b - 1]]]
+            lengths[label].append(b)
+        assert min(map(np.mean, whole.values())) > 0.98
+        error = np.hypot(*(np.std(n) / len(n) ** 0.5 for n in lengths.values()))
+        assert abs(np.mean(lengths[0]) - np.mean(lengths[1])) < 3 * error
+
+
+def test_texts_cut_at_sentences_cover_every_token_once(corpus_of) -> None:
+    tokenizer = trained("byte_bpe")
+    file = corpus_of(encoded(tokenizer, documents()), tokenizer.vocab_size, specials(tokenizer))
+    for longest in (5, 16, 17, 40, 128, 100_000):
+        texts = Texts(file, longest, 1, sentence_ends(tokenizer))
+        begin, length = texts.place(np.arange(len(texts)))
+        assert length.min() >= 1 and length.max() <= longest
+        document = texts.document(np.arange(len(texts)))
+        assert (begin[1:] == begin[:-1] + length[:-1] + (document[1:] != document[:-1])).all()  # one <eos> between documents
+        assert length.sum() == len(file) - len(documents())
 
 
 def test_a_tenth_is_cut_short(numbered) -> None:
@@ -134,7 +158,7 @@ def test_evaluation_asks_each_text_once(numbered) -> None:
         batches = list(data.evaluation(8))
         assert [len(b.labels) for b in batches] == [8, 8, 4]
         asked = torch.cat([b.targets[b.weights > 0] for b in batches]).tolist()
-        whole = [7 + 25 * d + i for d in range(10) for i in range(20)]
+        whole = [300 + 100 * d + i for d in range(10) for i in range(20)]
         assert len(asked) == len(set(asked)) and set(asked) <= set(whole)
         assert pairing == "next" or sorted(asked) == whole
         again = [b.labels for rank in range(2) for b in data.evaluation(8, rank=rank, world=2)]
@@ -174,4 +198,4 @@ def test_what_cannot_be_paired_is_refused(numbered, corpus_of, tokenizer) -> Non
     assert len(numbered("order", lengths=(1, 1, 0, 2))) == 1  # a document of one token has no two segments
     tokenizer.sep = tokenizer.eos = None
     with pytest.raises(ConfigError, match="<cls> and <sep>"):
-        Masked(corpus_of([range(7, 27)], vocab=263), 24, tokenizer, pairing="order")
+        Masked(corpus_of([range(7, 27)], vocab=2000), 24, tokenizer, pairing="order")

@@ -28,7 +28,7 @@ _LENGTH, _GAP, _TOKEN, _ORDER, _TURN = (n << 40 for n in range(1, 6))
 
 
 class Denoising(Pooled):
-    """Texts of at most `context` − 1 tokens, cut evenly out of documents, damaged for the encoder; the decoder begins with
+    """Texts of at most `context` − 1 tokens, cut out of documents (`Texts`), damaged for the encoder; the decoder begins with
     `<bos>` and is asked for the original and `<eos>`. Padded on the right; batches hold texts of about one length.
 
     noise: "infill": spans with lengths drawn from Poisson(`poisson`) are each replaced by one `<mask>`, until `rate` of the
@@ -67,8 +67,8 @@ class Denoising(Pooled):
         self._mask = self._pad if tokenizer.mask is None else tokenizer.mask  # without one, no noise that uses it
         self.file, self.context, self.rate, self.noise = file, context, rate, noise
         self.permute, self.rotate = permute, rotate
-        self._texts, self._is_special = Texts(file, context - 1), special_of(tokenizer)
-        self._ends = sentence_ends(tokenizer) if permute else None
+        self._ends, self._is_special = sentence_ends(tokenizer) if permute else None, special_of(tokenizer)
+        self._texts = Texts(file, context - 1, 1, self._ends)
         self._lengths = np.cumsum(poisson_shares(poisson))
 
     def __len__(self) -> int:

@@ -134,10 +134,12 @@ def pair_frame(tokenizer: Tokenizer) -> PairFrame:
 class PairRows:
     """Two segments of one text, or one and a stranger, between the tokenizer's tokens for a pair; padded on the right.
 
-    Texts are documents cut evenly into at most what the context holds. A text is cut in two at the end of a sentence, each
-    one alike, or at any token where no sentence ends inside. "next" (Devlin et al. 2019 §3.1 task 2): half of the second
-    segments come from another document, cut likewise and as long, where that document goes on so far. "order" (Lan et al.
-    2020 §3.1, ALBERT): half of the pairs are swapped. short: the share of texts that are cut short, to any length of 2 or more.
+    Texts are documents cut into at most what the context holds, at the ends of sentences (`Texts`): half a sentence at the
+    end of a segment would tell which it was. A text is cut in two at the end of a sentence too, each one alike, or at any
+    token where none ends inside. "next" (Devlin et al. 2019 §3.1 task 2): half of the second segments come from another
+    document, cut likewise; they end with the sentence that makes them most nearly as long as the one they stand for. "order"
+    (Lan et al. 2020 §3.1, ALBERT): half of the pairs are swapped. short: the share of texts that are cut short, to any
+    length of 2 or more, less the sentence that is cut through.
     """
 
     ragged = True
@@ -154,7 +156,8 @@ class PairRows:
                 "the context leaves no room for two segments", expected=f"at least {self._frame.extra + 2}",
                 received=str(context),
             )  # fmt: skip
-        self.texts, self._context, self._ends = Texts(file, room, 2), context, sentence_ends(tokenizer)
+        self._context, self._room, self._ends = context, room, sentence_ends(tokenizer)
+        self.texts = Texts(file, room, 2, self._ends)
         self._pad = padding_of(file.special)
         if pairing == "next" and self.texts.documents < 2:
             raise DataError(
@@ -185,13 +188,13 @@ class PairRows:
     def _rows(self, index: np.ndarray, keys: np.ndarray, short: float, strangers_count: bool = True) -> Rows:
         begin, length = self.texts.place(index)
         if short:
-            cut_short = _draw(keys, _SHORT) / 2.0**64 < short
-            length = np.where(cut_short, 2 + (_draw(keys, _SHORT_CUT) % (length - 1).astype(np.uint64)).astype(np.int64), length)
+            drawn = 2 + (_draw(keys, _SHORT_CUT) % (length - 1).astype(np.uint64)).astype(np.int64)
+            length = np.where(_draw(keys, _SHORT) / 2.0**64 < short, self._whole(begin, drawn, 2, drawn), length)
         labels = (_draw(keys, _LABEL) >> np.uint64(63)).astype(np.int64)
         cut = self._cut(begin, length, _draw(keys, _CUT))
         first, second = (begin, cut), (begin + cut, length - cut)
         if self._pairing == "next":
-            stranger, drawn = self._stranger(index, length - cut, keys)
+            stranger, drawn = self._stranger(index, length - cut, self._room - cut, keys)
             second = (np.where(labels, stranger, second[0]), np.where(labels, drawn, second[1]))
         else:
             swapped = labels == 1
@@ -213,12 +216,23 @@ class PairRows:
         anywhere = 1 + (random % (length - 1).astype(np.uint64)).astype(np.int64)
         return np.where(known > 0, (count > pick[:, None]).argmax(1) + 1, anywhere)
 
-    def _stranger(self, index: np.ndarray, wanted: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(first token, length) of a second segment out of another document."""
+    def _whole(self, begin: np.ndarray, wanted: np.ndarray, least: int, most: np.ndarray) -> np.ndarray:
+        """(B,) the length most nearly `wanted`, `least` to `most`, at which a sentence ends; `wanted` where none does."""
+        ids = self.texts.read(begin, most, int(most.max()), self._pad)
+        length = np.arange(1, ids.shape[1] + 1)
+        good = self._ends[ids] & (length >= least) & (length <= most[:, None])
+        nearest = np.where(good, abs(length - wanted[:, None]), ids.shape[1] + 1).argmin(1)
+        return np.where(good.any(1), nearest + 1, wanted)
+
+    def _stranger(
+        self, index: np.ndarray, wanted: np.ndarray, room: np.ndarray, keys: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(first token, length) of a second segment out of another document: of about the length `wanted`, `room` at most."""
         other, text = self.texts.elsewhere(self.texts.document(index), _draw(keys, _OTHER))
         begin, length = self.texts.place(text)
         begin = begin + self._cut(begin, length, _draw(keys, _OTHER_CUT))
-        return begin, np.minimum(wanted, self.texts.end(other) - begin)
+        left = self.texts.end(other) - begin
+        return begin, self._whole(begin, np.minimum(wanted, left), 1, np.minimum(room, left))
 
     def _place(
         self,

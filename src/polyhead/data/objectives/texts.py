@@ -9,18 +9,24 @@ from ..tokenfile import TokenFile
 from .base import Windows
 
 
+_REACH = 64  # tokens; of a small text a quarter
+
+
 class Texts:
     """Each document cut into texts of at most `longest` tokens, as few and as even as can be; numbered in the corpus' order.
 
-    A text never crosses documents. Documents of fewer than `least` tokens give none; `left_out` counts them.
+    A text never crosses documents. Documents of fewer than `least` tokens give none; `left_out` counts them. ends: (V,) bool,
+    tokens that end a sentence: texts are then cut at the last such token before each even cut, where there is one near, so
+    that both sides of a cut are whole sentences and every token stands in one text all the same.
     """
 
-    def __init__(self, file: TokenFile, longest: int, least: int = 1) -> None:
+    def __init__(self, file: TokenFile, longest: int, least: int = 1, ends: np.ndarray | None = None) -> None:
         begins, length = bare(file)
         kept = np.flatnonzero(length >= least)
         self.file, self.longest, self.left_out = file, longest, len(length) - len(kept)
-        self._begins, self._length = begins[kept], length[kept]
-        self._cuts = -(-self._length // longest)
+        self._begins, self._length, self._ends = begins[kept], length[kept], ends
+        self._reach = min(_REACH, longest // 4) if ends is not None and longest >= 16 else 0
+        self._cuts = np.where(self._length <= longest, 1, -(-self._length // (longest - self._reach)))
         self._first = np.concatenate([[0], np.cumsum(self._cuts)])
 
     def __len__(self) -> int:
@@ -33,10 +39,20 @@ class Texts:
     def place(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(first token, length), (B,) each, of texts by number."""
         document = self.document(index)
-        begins, length, cuts = self._begins[document], self._length[document], self._cuts[document]
         number = index - self._first[document]
-        start = number * length // cuts
-        return begins + start, (number + 1) * length // cuts - start
+        start = self._edge(document, number)
+        return start, self._edge(document, number + 1) - start
+
+    def _edge(self, document: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """(B,) where the documents' cuts lie: 0 is the beginning, the last one the end."""
+        length, cuts = self._length[document], self._cuts[document]
+        edge = self._begins[document] + number * length // cuts
+        if not self._reach or self._ends is None:
+            return edge
+        self.file.check()
+        before = np.maximum(edge[:, None] - 1 - np.arange(self._reach), 0)
+        stops = self._ends[self.file.tokens[before]]
+        return np.where((number > 0) & (number < cuts) & stops.any(1), edge - stops.argmax(1), edge)
 
     def document(self, index: np.ndarray) -> np.ndarray:
         """(B,) the document that each text was cut from."""
