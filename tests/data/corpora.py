@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from polyhead.text import Tokenizer
+from polyhead.text import SmallCorpusWarning, Tokenizer
 
 KINDS = ("wordpiece", "byte_bpe", "bpe", "unigram", "sentencepiece")
 
@@ -33,7 +34,9 @@ def documents(n: int = 30, sentences: int = 40, seed: int = 0) -> tuple[str, ...
 def trained(kind: str, sentinels: int = 0) -> Tokenizer:
     """About one and a half tokens to a word."""
     size = {"sentencepiece": 600, "unigram": 300, "wordpiece": 395}.get(kind, 420) + sentinels
-    return Tokenizer.train(documents(), kind, size, sentinels=sentinels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SmallCorpusWarning)
+        return Tokenizer.train(documents(), kind, size, sentinels=sentinels)
 
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str], eos: bool = True) -> list[list[int]]:

@@ -71,8 +71,8 @@ def _tokens(batch: Batch, row: int, tokenizer: Tokenizer, name: str | None) -> l
 
 def _tags(batch: Batch, row: int, tokenizer: Tokenizer, labels: Sequence[str] | None) -> list[str]:
     """A label behind each word that has one; the word goes on to the next one's first token, or a special token."""
-    ids, real = _real(batch.inputs, row)
-    ids, wanted, trained = ids[real].tolist(), batch.targets[row][real].tolist(), (batch.weights[row][real] > 0).tolist()
+    row_ids, real = _real(batch.inputs, row)
+    ids, wanted, trained = row_ids[real].tolist(), batch.targets[row][real].tolist(), (batch.weights[row][real] > 0).tolist()
     words: list[list[int]] = []
     names: list[str] = []
     inside = False

@@ -8,7 +8,6 @@ from ...errors import DataError
 from ..tokenfile import TokenFile
 from .base import Windows
 
-
 _REACH = 64  # tokens; of a small text a quarter
 
 
