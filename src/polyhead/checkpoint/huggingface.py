@@ -191,9 +191,7 @@ def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None
         spec = spec.model_copy(update={"heads": {name: head for name, head in spec.heads.items() if name != leave} or states})
     config, reading = exchange.write_config(spec, source_config)
     hf = recipes()[reading.recipe]["hf"]
-    bare = not hf["classes"][reading.architecture] or "bare" in hf and reading.architecture in hf["bare"]
-    own = hf.get("class_prefix", {}).get(reading.architecture)
-    prefix = "" if bare else own or next(iter(hf.get("prefixes", [])), "")
+    _, prefix = table_of(reading)
     ours = {name: tensor for name, tensor in shared_once(net).items() if not name.startswith(f"heads.{leave}.")}
     dtypes = Counter(t.dtype for t in ours.values() if t.is_floating_point())
     config["torch_dtype"] = str(dtypes.most_common(1)[0][0]).removeprefix("torch.")
@@ -203,6 +201,14 @@ def as_huggingface(net: Transformer, source_config: dict[str, Any] | None = None
         tied = {f"heads.{name}.weight" for name, head in spec.heads.items() if head.tied}
         tensors |= {t.replace("~", prefix): net.table.detach() for t, mine, _ in spelled(hf["weights"]) if set(mine) & tied}
     return config, tensors
+
+
+def table_of(reading: exchange.Reading) -> tuple[list[Any], str]:
+    """(the weight table of a reading's family, the prefix of its base's names in the class it is written as)."""
+    hf = recipes()[reading.recipe]["hf"]
+    bare = not hf["classes"][reading.architecture] or "bare" in hf and reading.architecture in hf["bare"]
+    own = hf.get("class_prefix", {}).get(reading.architecture)
+    return hf["weights"], "" if bare else own or next(iter(hf.get("prefixes", [])), "")
 
 
 def _computed(rows: list[Any], net: Transformer, prefix: str) -> dict[str, Tensor]:

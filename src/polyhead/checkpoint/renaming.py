@@ -134,7 +134,7 @@ def assemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSpec,
     done = check_names(steps, ours, there, drop, source)
     _refuse_contradictions(steps, done, ours, spec, there, get, source)
     for step in done:
-        for name, tensor in _read(step, ours, spec, there, get, source):
+        for name, tensor in read_step(step, ours, spec, there, get, source):
             mine = ours[name]
             if tensor.shape != mine.shape or tensor.is_floating_point() != mine.is_floating_point():
                 raise CheckpointError(
@@ -177,8 +177,8 @@ def _refuse_contradictions(steps: Sequence[Step], done: Sequence[Step], ours: Ma
         others = [used[name] for name in step.ours if used[name] is not step and "untied" not in used[name].ops]
         if not others or "spare" in step.ops or not all(t in there for t in step.theirs):
             continue
-        held = dict(pair for other in others for pair in _read(other, ours, spec, there, get, source))
-        if not all(same_bits(tensor, held[name]) for name, tensor in _read(step, ours, spec, there, get, source) if name in held):
+        held = dict(pair for other in others for pair in read_step(other, ours, spec, there, get, source))
+        if not all(same_bits(tensor, held[name]) for name, tensor in read_step(step, ours, spec, there, get, source) if name in held):
             raise contradicting(source, step.theirs[0], others[0].theirs[0])
 
 
@@ -211,7 +211,8 @@ def _refuse_quantised(names: set[str], source: str) -> None:
         )  # fmt: skip
 
 
-def _read(step: Step, ours: Mapping[str, Tensor], spec: ModelSpec, there: set[str], get: Get, source: str) -> list[tuple[str, Tensor]]:
+def read_step(step: Step, ours: Mapping[str, Tensor], spec: ModelSpec, there: set[str], get: Get, source: str) -> list[tuple[str, Tensor]]:
+    """Our names with tensors, from theirs."""
     if not all(t in there for t in step.theirs):
         return [(name, torch.zeros(ours[name].shape, dtype=ours[name].dtype)) for name in step.ours]
     found = [get(t) for t in step.theirs]
@@ -249,6 +250,21 @@ def _apply(op: str, parts: list[Tensor], step: Step, ours: Mapping[str, Tensor],
     return parts  # also, spare, zeros, stack
 
 
+def separated(ops: Sequence[str], tensor: Tensor, step: Step, ours: Mapping[str, Tensor], spec: ModelSpec) -> list[Tensor]:
+    """The rows of each of a step's ours in a tensor of theirs, which may have columns of its own."""
+    parts = [tensor]
+    for op in ops:
+        parts = _apply(op, parts, step, ours, spec)
+    return parts
+
+
+def joined(ops: Sequence[str], parts: list[Tensor], step: Step, spec: ModelSpec) -> Tensor:
+    """The other way."""
+    for op in reversed(ops):
+        parts = _undo(op, parts, step, spec)
+    return parts[0]
+
+
 def _kv(step: Step, spec: ModelSpec) -> tuple[int, int]:
     """(key/value heads, query heads per group) of the layer a step is about."""
     parts = step.ours[0].split(".")
@@ -268,16 +284,14 @@ def _ungroup(fused: Tensor, step: Step, spec: ModelSpec) -> list[Tensor]:
 
 def disassemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor | Later]:
     """Their names with tensors, those that differ from ours made only when asked for. CheckpointError names what has no row."""
-    written: set[str] = set()
     out: dict[str, Tensor | Later] = {}
-    for step in reversed(steps):  # a family's own rows come after its base's
-        if "also" in step.ops or "untied" in step.ops and not _untied(step, spec) or set(step.ours) <= written and "spare" not in step.ops:
-            continue
-        written |= set(step.ours) if not {"spare", "untied"} & set(step.ops) else set()
+    told: set[str] = set()
+    for step in written(steps, spec):
+        told |= set(step.ours) if not {"spare", "untied"} & set(step.ops) else set()
         parts = [ours[name] for name in step.ours]
         for i, name in enumerate(step.theirs):
             out[name] = later(partial(_made, step, spec, i), *parts) if set(step.ops) - {"zeros", "spare", "untied"} else parts[0]
-    left = sorted(set(ours) - written)
+    left = sorted(set(ours) - told)
     if left:
         raise CheckpointError(
             f"the family's files have no name for {', '.join(_few(left))}",
@@ -285,6 +299,16 @@ def disassemble(steps: Sequence[Step], ours: Mapping[str, Tensor], spec: ModelSp
             change="save in polyhead's own format (--to native)",
         )  # fmt: skip
     return out
+
+
+def written(steps: Sequence[Step], spec: ModelSpec) -> Iterator[Step]:
+    """The steps whose names an export has, last first."""
+    told: set[str] = set()
+    for step in reversed(steps):  # a family's own rows come after its base's
+        if "also" in step.ops or "untied" in step.ops and not _untied(step, spec) or set(step.ours) <= told and "spare" not in step.ops:
+            continue
+        told |= set(step.ours) if not {"spare", "untied"} & set(step.ops) else set()
+        yield step
 
 
 def _untied(step: Step, spec: ModelSpec) -> bool:

@@ -10,7 +10,7 @@ RECIPES = {
             "heads_out": {"embed": {"task": "embed", "pool": "first", "input_norm": "$norm", "output": "$projection"}}, "lr": 5e-4,
         },
         "hf": {
-            "types": ["clip_vision_model"], "prefixes": ["vision_model."], "bare": [],
+            "types": ["clip_vision_model"], "renames": True, "prefixes": ["vision_model."], "bare": [],
             "classes": {"CLIPVisionModel": ["pooler"], "CLIPVisionModelWithProjection": ["embed"]},
             "heads": {
                 "pooler": {"task": "pool", "pool": "first", "input_norm": "$norm"}, "embed": {"task": "embed", "pool": "first", "input_norm": "$norm", "output": "$projection"},
@@ -63,7 +63,7 @@ RECIPES = {
             "optimizer": {"kind": "adamw", "lr": "$lr", "betas": [0.9, 0.98], "weight_decay": 0.2}, "schedule": {"kind": "cosine", "warmup": 0.02, "final": 0.0},
         },
         "hf": {
-            "types": ["clip_text_model"], "prefixes": ["text_model."], "classes": {"CLIPTextModel": ["pooler"], "CLIPTextModelWithProjection": ["embed"]},
+            "types": ["clip_text_model"], "renames": True, "prefixes": ["text_model."], "classes": {"CLIPTextModel": ["pooler"], "CLIPTextModelWithProjection": ["embed"]},
             "heads": {
                 "pooler": {"task": "pool", "pool": "$where", "eos": "$eos"}, "embed": {"task": "embed", "pool": "$where", "eos": "$eos", "output": "$projection"},
             },

@@ -10,7 +10,7 @@ RECIPES = {
             "heads_out": {"states": {"task": "embed"}}, "classify": {"task": "image", "pool": "first_mean", "output": "$labels", "bias": True},
         },
         "hf": {
-            "types": ["dinov2"], "when": {"use_swiglu_ffn": [None, False]}, "prefixes": ["dinov2."], "bare": [], "classes": {"Dinov2Model": [], "Dinov2ForImageClassification": ["classify"]},
+            "types": ["dinov2"], "renames": True, "when": {"use_swiglu_ffn": [None, False]}, "prefixes": ["dinov2."], "bare": [], "classes": {"Dinov2Model": [], "Dinov2ForImageClassification": ["classify"]},
             "config": [
                 ["intermediate_size"], ["pooler_output_size"], ["pooler_act"], ["mlp_ratio", "ratio", 4], ["layer_norm_eps", "eps", 1e-6], ["patch_size", "patch", 14],
                 ["layerscale_value", "start", 1.0], ["drop_path_rate", "depth", 0.0], ["use_mask_token", "mask", True],

@@ -9,6 +9,7 @@ A recipe's `hf` section is data:
     inside    the key under which a composed model's config has the part that is read; its keys "outside" stand beside it
     implied        what a model_type means by leaving such a fact out
     computed       rows of tables that we compute from positions and their files hold
+    renames   its modules' names differ from its files', by version of transformers: no adapter files (checkpoint/peft.py)
     pad       the class's own padding id: null is written where a smaller vocabulary lacks it
 
 Config rows, read top to bottom:

@@ -13,7 +13,7 @@ from .rows import NUMBERS, OPS
 
 SECTIONS = ("values", "spec", "tokenizer", "training")  # of a recipe, its base's counted
 HF = ("types", "classes", "heads", "config", "weights")  # of its section hf
-HF_MORE = ("when", "bare", "drop", "prefixes", "class_prefix", "implied", "computed", "inside", "outside", "pad")
+HF_MORE = ("when", "bare", "drop", "prefixes", "class_prefix", "implied", "computed", "inside", "outside", "pad", "renames")
 
 
 class Family(NamedTuple):

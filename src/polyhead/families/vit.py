@@ -31,7 +31,7 @@ RECIPES = {
             "optimizer": {"kind": "adamw", "lr": "$lr", "betas": [0.9, 0.999], "weight_decay": 0.1}, "schedule": {"kind": "cosine", "warmup": 0.03, "final": 0.0},
         },
         "hf": {
-            "types": ["vit"], "prefixes": ["vit."], "bare": ["ViTModel"],
+            "types": ["vit"], "renames": True, "prefixes": ["vit."], "bare": ["ViTModel"],
             "classes": {"ViTModel": ["pooler"], "ViTForImageClassification": ["classify"]},
             "heads": {"pooler": {"task": "pool", "pool": "first", "dense": "$pooler_width", "act": "$pooler_act"}, "classify": "$classify"},
             "config": [

@@ -19,6 +19,7 @@ from ..nn import ModelSpec, Pair, PairSpec, Transformer
 from ..tasks.embed import embed
 from ..tasks.rows import batch, evaluating
 from ..text import Tokenizer
+from .adapters import Adapters
 from .beam import Beam, beam_search
 from .engine import Engine, check_room
 from .folder import read_folder, write_folder, write_huggingface
@@ -45,7 +46,7 @@ class _Task(NamedTuple):
     extrapolate: bool
 
 
-class Model(Senses, Verbs):
+class Model(Senses, Verbs, Adapters):
     """A Transformer ready to use; or a Pair of them, whose `net(texts, images)` compares, and which writes no text.
 
     meta: facts of its training, JSON values. "bos": texts began with a <bos>, so prompts do; "eos", "start": ids that

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Module = TypeVar("Module", bound=nn.Module)
 HALF = (torch.bfloat16, torch.float16)
+NEW_HEADS = ("classify", "tag", "span", "image", "pair")  # what fine-tuning puts onto a model
 OWN_SEED = 0x4C6F5241  # the factors draw from a stream of their own: the base's initial values are as without them
 
 
@@ -159,6 +160,25 @@ def find(net: nn.Module, targets: Literal["all"] | tuple[str, ...]) -> dict[str,
 def ends(name: str, pattern: str) -> bool:
     """Whether a name, or whole parts at its end, fit a pattern."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
+
+
+def begins(name: str, pattern: str) -> bool:
+    """Whether a parameter's name, or whole parts at its beginning, fit a pattern."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def also(spec: LoraSpec, net: Transformer) -> tuple[str, ...]:
+    """Patterns of what learns in full beside the updates."""
+    if spec.also is not None:
+        return spec.also
+    own = {name.split(".")[1] for name, _ in net.named_parameters() if name.startswith("heads.")}
+    return tuple(f"heads.{name}" for name, head in net.spec.heads.items() if head.task in NEW_HEADS and name in own)
+
+
+def beside(net: Transformer) -> list[str]:
+    """The parameters that learn in full beside a network's updates."""
+    patterns = () if net.spec.lora is None else also(net.spec.lora, net)
+    return [name for name, _ in net.named_parameters() if any(begins(name, pattern) for pattern in patterns)]
 
 
 def _names(linears: dict[str, nn.Linear]) -> str:

@@ -10,7 +10,6 @@ its names is chosen, and is frozen if one of its names is.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 import torch
@@ -19,10 +18,9 @@ from torch import nn
 
 from polyhead.errors import ConfigError
 from polyhead.nn import LoraSpec, ModelSpec, Transformer, adapt
-from polyhead.nn.lora import find
+from polyhead.nn.lora import also, begins, find
 from polyhead.nn.norm import BatchNorm
 
-NEW_HEADS = ("classify", "tag", "span", "image", "pair")  # what fine-tuning puts onto a model: with LoRA, trained in full
 UPDATES = (".lora_a", ".lora_b")
 
 
@@ -103,23 +101,10 @@ def chosen_names(trained: TrainedSpec, net: Transformer, known: dict[str, list[s
     return [name for name in known if name in chosen]
 
 
-def also(lora: LoraSpec, net: Transformer) -> tuple[str, ...]:
-    """Patterns of what learns in full beside the updates."""
-    if lora.also is not None:
-        return lora.also
-    own = {name.split(".")[1] for name in names(net) if name.startswith("heads.")}
-    return tuple(f"heads.{name}" for name, head in net.spec.heads.items() if head.task in NEW_HEADS and name in own)
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Whether a parameter's name, or whole parts at its beginning, fit a pattern."""
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
-
-
 def _fitting(patterns: tuple[str, ...], known: dict[str, list[str]], field: str) -> list[str]:
     chosen: list[str] = []
     for pattern in patterns:
-        hits = [first for first, all_names in known.items() if any(fits(name, pattern) for name in all_names)]
+        hits = [first for first, all_names in known.items() if any(begins(name, pattern) for name in all_names)]
         if not hits and pattern == "heads":
             raise ConfigError(
                 "the heads have no parameters of their own: the output matrix is the token embedding",
@@ -154,7 +139,7 @@ def _last(n: int, net: Transformer, known: dict[str, list[str]]) -> list[str]:
             received=f"{n}", change=f"training.trained.last={total}, or trained=all",
         )  # fmt: skip
     above = [f"{stack}.layers.{i}" for i in range(total - n, total)] + [f"{stack}.final_norm", "heads"]
-    return [first for first in known if any(fits(first, pattern) for pattern in above)]
+    return [first for first in known if any(begins(first, pattern) for pattern in above)]
 
 
 def _adapt(lora: LoraSpec, net: Transformer, seed: int | None) -> None:
