@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyhead.data import open_source
+from polyhead.data import open_source, pack
 from polyhead.errors import ConfigError, DataError
 
 Image = pytest.importorskip("PIL.Image")
@@ -75,6 +76,10 @@ def test_a_folder_for_each_part(tmp_path: Path) -> None:
                 save(tmp_path / part / label / f"{i}.png", picture())
     assert open_source(tmp_path).survey().documents == 6 and "the folder train" in open_source(tmp_path).notes[0]
     assert open_source(tmp_path, part="validation").survey().documents == 4
+    with pytest.raises(DataError, match="no part 'test'"):
+        open_source(tmp_path, part="test")
+    save(tmp_path / "car" / "0.png", picture())  # now a train is a class, as a car is
+    assert {one.label for one in open_source(tmp_path).examples()} == {"train", "val", "car"}
 
 
 def test_grey_stays_grey_and_one_colour_makes_all_coloured(tmp_path: Path) -> None:
@@ -156,6 +161,22 @@ def test_a_hostile_picture_is_counted_and_named(tmp_path: Path, name: str) -> No
     assert f"b/{name}" in str(caught.value) and ("9000×9000" in str(caught.value)) == (name == "bomb.png")
     source = open_source(tmp_path, max_bad=0.5)
     assert len(all_of(source)[1]) == 3 and any(name in note for note in source.notes)
+
+
+def test_without_pillow_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a" / "0.png", picture()), save(tmp_path / "b" / "1.png", picture())
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(DataError, match="need Pillow"):
+        open_source(tmp_path)
+
+
+def test_folders_in_folders_in_folders(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["train"] * 300)
+    save(deep / "0.png", picture())
+    with pytest.raises(DataError):
+        pack(open_source(tmp_path, kind="images"), None, tmp_path / "x.examples")
+    save(tmp_path / "train" / "b" / "1.png", picture())
+    assert {one.label for one in open_source(tmp_path).examples()} == {"train", "b"}
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _PIXELS = 2**26  # of one picture: 64 M, 192 MB in colour
 _BYTES = 2**28  # of one file
 _LOOKED_AT = 64  # pictures whose headers say whether there is colour
 _PARTS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+_PART_NAMES = {name for names in _PARTS.values() for name in names}
 _IMAGE, _LABEL = ("image", "img", "picture"), ("label", "labels", "fine_label", "class", "category")
 
 Size = tuple[int, int]
@@ -79,9 +80,17 @@ class Fitting:
 
 def resized(image: np.ndarray, size: Size) -> np.ndarray:
     """A picture stretched to (height, width), as a Vision Transformer's processor does it (bilinear)."""
-    from PIL import Image
-
+    Image, _ = _pillow()
     return np.asarray(Image.fromarray(image).resize(size[::-1], resample=Image.Resampling.BILINEAR))
+
+
+def _pillow() -> tuple[Any, Any]:
+    """Pillow's modules Image and ImageOps. DataError if there is none."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise DataError("pictures need Pillow", expected="Pillow", received="none", change="pip install 'polyhead[images]'") from None
+    return Image, ImageOps
 
 
 # -- decoding -----------------------------------------------------------------------------------------------------
@@ -89,10 +98,7 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
 
 def decode(given: Path | bytes | Any, colour: bool | None) -> np.ndarray:
     """A file, its bytes, or Pillow's picture → uint8 (H, W), or (H, W, 3) in colour; None: as it is. Raises Broken."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise DataError("pictures need Pillow", change="pip install 'polyhead[images]'") from None
+    Image, ImageOps = _pillow()
     if isinstance(given, Image.Image):
         return _array(given, colour)
     source = io.BytesIO(given) if isinstance(given, bytes) else given
@@ -131,11 +137,10 @@ def _is_grey(mode: str) -> bool:
 
 def folder(path: Path, asked: Asked) -> Album | None:
     """The pictures below a folder whose folders are classes; None if it holds something else, unless kind is "images"."""
-    for name in _PARTS.get(asked.part, (asked.part,)):
-        inner = path / name
-        if name and inner.is_dir() and not _pictures_in(path) and (album := folder(inner, asked._replace(part=""))):
-            return album._replace(notes=[f"reading the folder {name} of {path}", *album.notes])
-    classes = {name: _below(path / name) for name in _folders(path)}
+    names = _folders(path)
+    if asked.part and names and set(names) <= _PART_NAMES | {asked.part}:
+        return _part(path, names, asked)
+    classes = {name: _below(path / name) for name in names}
     named = [(file, label) for label, (files, _) in classes.items() for file in files]
     others = sum(other for _, other in classes.values()) + _others_in(path)
     if asked.kind is None and (sum(bool(files) for files, _ in classes.values()) < 2 or others > len(named)):
@@ -153,6 +158,17 @@ def folder(path: Path, asked: Asked) -> Album | None:
     notes += [f"{left} other files skipped"] if left else []
     read = partial(_read_folder, path, named, colour, asked.image_size)
     return Album(read, [(file, file.relative_to(path).as_posix()) for file, _ in named], notes)
+
+
+def _part(path: Path, names: list[str], asked: Asked) -> Album | None:
+    """The pictures of a folder with one folder for each part, `train`, `val` and so on."""
+    name = next((name for name in _PARTS.get(asked.part, (asked.part,)) if name in names), None)
+    if name is not None:
+        album = folder(path / name, asked._replace(part=""))
+        return album and album._replace(notes=[f"reading the folder {name} of {path}", *album.notes])
+    if not any(folder(path / one, asked._replace(part="", kind=None)) for one in names):
+        return None
+    raise DataError(f"{path} has no part {asked.part!r}", expected=", ".join(names), received=asked.part, change="set part")
 
 
 def _read_folder(path: Path, named: list[tuple[Path, str]], colour: bool, size: Size | None, tally: Tally) -> Iterator[Picture]:
@@ -183,8 +199,7 @@ def _checked(file: Path) -> Path:
 
 
 def _is_coloured(file: Path) -> bool:
-    from PIL import Image
-
+    Image, _ = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
