@@ -31,15 +31,34 @@ def prose(lines: int = 400) -> str:
 
 
 def write_files(folder: Path) -> None:
-    """book.txt, held-out.txt, train.de and train.en, prompts.txt."""
+    """book.txt, held-out.txt, train.de and train.en, prompts.txt, labels.tsv, story.txt, texts.txt."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "book.txt": prose(), "held-out.txt": prose(60), "prompts.txt": "The cat\nMy uncle\n",
         "train.de": "".join(f"das ist zeile {i}\n" for i in range(80)), "train.en": "".join(f"this is line {i}\n" for i in range(80)),
+        "labels.tsv": "text\tlabel\n" + "".join(f"{line}\t{('calm', 'glad', 'sad')[i % 3]}\n" for i, line in enumerate(prose(30).splitlines())),
+        "story.txt": "The cat sees the sea. A small dog likes an apple. My uncle forgets old songs.",
+        "texts.txt": "The cat sees the sea\nMy uncle forgets old songs\nEvery child likes an apple\n",
         "held.de": "".join(f"das ist zeile {i}\n" for i in range(80, 84)), "held.en": "".join(f"this is line {i}\n" for i in range(80, 84)),
     }  # fmt: skip
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def build_tiny(folder: Path, what: str) -> Path:
+    """A small model at `folder` that classifies, tags, answers or embeds: drawn, not trained."""
+    import polyhead as ph
+    from polyhead.families import override
+    from polyhead.nn import HeadSpec
+
+    tokenizer = ph.Tokenizer.train([prose()], "wordpiece", 160).framed()
+    heads = {"classify": HeadSpec(task="classify", pool="first", output=3), "tag": HeadSpec(task="tag", output=5),
+             "span": HeadSpec(task="span", output=2), "embed": HeadSpec(task="embed", pool="mean", normalise=True)}  # fmt: skip
+    meta = {"classify": {"labels": ["calm", "glad", "sad"], "problem": "single"}, "span": {"problem": "answer"}, "embed": {},
+            "tag": {"labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], "problem": "tag"}}  # fmt: skip
+    spec = override(ph.preset("bert-nano"), {"encoder.layers": 1, "encoder.width": 32, "encoder.embedding.vocab": tokenizer.vocab_size})
+    net = spec.model_copy(update={"heads": {what: heads[what]}}).build(seed=0)
+    return ph.Model(net.eval(), tokenizer, "masked", meta[what]).save(folder, to="native")
 
 
 def train_tiny(folder: Path, kind: str = "causal", context: int = 32) -> Path:

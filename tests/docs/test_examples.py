@@ -21,10 +21,11 @@ import pytest
 
 from polyhead.cli import main
 from polyhead.commands import demo
-from tests.tiny import SMALL, SMALL_ENCODER, TRAINING, families_as_before, train_tiny, write_files
+from tests.tiny import SMALL, SMALL_ENCODER, TRAINING, build_tiny, families_as_before, train_tiny, write_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BUILT = {"sentiment": "classify", "tagger": "tag", "reader": "span", "vectors": "embed"}
 CONTEXT = 128  # of the tiny runs: room for what the pages ask for
 HERE = re.compile(r"<!-- here: (.*?) -->")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -51,7 +52,8 @@ def commands(block: str) -> list[Command]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("runs")
-    return {"runs/a": train_tiny(place / "a/run", context=CONTEXT), "runs/translate": train_tiny(place / "b/run", "seq2seq", CONTEXT)}
+    return {"runs/a": train_tiny(place / "a/run", context=CONTEXT), "runs/translate": train_tiny(place / "b/run", "seq2seq", CONTEXT),
+            **{f"runs/{name}": build_tiny(place / name, what) for name, what in BUILT.items()}}
 
 
 @pytest.fixture

@@ -63,9 +63,14 @@ def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None =
         )  # fmt: skip
     if what in _KINDS:
         return _of_examples(model, what, data, asked)
+    if what == "nothing":
+        raise ConfigError(
+            "there is no measure for this model's head", expected="one that predicts tokens, or says something of texts",
+            received=f"the heads {', '.join(model.text_spec.heads)}", change="train one on top of it first",
+        )  # fmt: skip
     if model.tokenizer is None:
         raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
-    return _of_text(model, data, scratch, asked)
+    return _of_text(model, _shape(model, what), data, scratch, asked)
 
 
 def _of_examples(model: Model, what: str, data: str, asked: Asked) -> dict[str, Any]:
@@ -78,14 +83,18 @@ def _of_examples(model: Model, what: str, data: str, asked: Asked) -> dict[str, 
     return {"task": found["task"], "n": found["n"], "of": f"{KINDS[source.kind]}s", **found}
 
 
-def _of_text(model: Model, data: str, scratch: Path, asked: Asked) -> dict[str, Any]:
+def _shape(model: Model, what: str) -> str:
+    return "masked" if what == "fill" else "seq2seq" if len(model.text_spec.stacks) == 2 else "causal"
+
+
+def _of_text(model: Model, task: str, data: str, scratch: Path, asked: Asked) -> dict[str, Any]:
     """By what is predicted: the next token, masked ones, the answer."""
     from polyhead.data import Causal, Masked, PairFile, Seq2Seq, TokenFile, pack
     from polyhead.tasks.metrics import perplexity_per_word
     from polyhead.train import evaluate
 
     assert model.tokenizer is not None  # evaluate_model has looked
-    task, context, batch = model.objective, model.text_spec.context, asked.batch
+    context, batch = model.text_spec.context, asked.batch
     source = _opened(data, asked, "pairs" if task == "seq2seq" else "text")
     packed = pack(source, model.tokenizer, scratch / "eval.tokens")
     _notes(source)
