@@ -113,6 +113,11 @@ def test_rows_by_their_columns(tmp_path) -> None:
     assert read(path, columns=("tokens", "pos_tags")) == [Tagged(("a",), ("7",))]
 
 
+def test_a_broken_first_sentence_does_not_decide_the_columns(tmp_path) -> None:
+    source = open_source(put(tmp_path / "a.conll", "x NN\n\n" + "a NN X\nb NN Y\n\n" * 200))
+    assert source.survey().documents == 200 and "line 1: 2 columns where 3 were expected" in source.notes[-1]
+
+
 def test_broken_sentences_are_counted_and_named(tmp_path) -> None:
     bad = ["a\n", "a b c d e\n", "x NN B-NP \t\n"]
     good = "a NN B-NP O\n\n"

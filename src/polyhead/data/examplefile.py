@@ -204,16 +204,17 @@ class ExampleWriter:
             column.add(rows)
 
     def ragged(self, name: str, rows: Iterable[Sequence[int] | np.ndarray], dtype: Any = None) -> None:
-        """Appends one example's values after the other. dtype: None for ids of the vocabulary."""
+        """Appends the values of some examples. dtype: None for ids of the vocabulary."""
         limit = self.vocab_size if dtype is None else None
         column = self._column(name, ids_dtype(self.vocab_size) if dtype is None else dtype, (), limit)
         ends = self._column(f"{name}.offsets", np.int64)
+        given = [np.asarray(row, np.int64) for row in rows]
         with disk_errors(self.path):
             if not ends.rows:
                 ends.add(np.zeros(1, np.int64))
-            for row in rows:
-                column.add(np.asarray(row, np.int64))
-                ends.add(np.array([column.rows]))
+            ends.add(column.rows + np.cumsum([len(row) for row in given], dtype=np.int64))
+            if given:
+                column.add(np.concatenate(given))
 
     def finish(self, examples: int, **told: Any) -> None:
         """Joins the columns, and moves the file to its place in one step. told: kind, facts, special, fingerprint, notes."""

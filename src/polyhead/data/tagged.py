@@ -8,8 +8,10 @@ Meulder 2003). CoNLL-U: ten columns and comments (universaldependencies.org/form
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 from ..errors import DataError
@@ -64,9 +66,13 @@ def sentence(words: list[Any], tags: list[str]) -> Tagged:
         raise Broken(f"{len(words)} words and {len(tags)} tags")
     if not words:
         raise Broken("a sentence without words")
-    why = next((why for i, word in enumerate(words) if (why := no_text(f"word {i + 1}", word))), None)
-    if why is not None:
-        raise Broken(why)
+    try:
+        "".join(words).encode()
+        fine = all(map(str.strip, words))
+    except (TypeError, UnicodeEncodeError):
+        fine = False
+    if not fine:
+        raise Broken(next(why for i, word in enumerate(words) if (why := no_text(f"word {i + 1}", word))))
     return Tagged(tuple(words), tuple(tags))
 
 
@@ -75,14 +81,17 @@ def sentence(words: list[Any], tags: list[str]) -> Tagged:
 
 def sniff(beginning: str) -> str | None:
     """ "conllu", "conll" where the last column holds span tags (B-PER, O), or None."""
-    *whole, _ = beginning[: 1 << 16].split("\n")
-    rows = [line.rstrip("\r") for line in whole[:200]]
+    rows = _beginning(beginning)[:-1][:200]
     told = [row.split("\t") for row in rows if row.strip() and not row.startswith("#")]
     if told and all(len(row) == len(UD) and (_ID.match(row[0]) or _OTHER_ID.match(row[0])) for row in told):
         return "conllu"
     cells = [split(row) for row in rows if row.strip() and not row.startswith("-DOCSTART-")]
     even = len(cells) > 1 and len({len(row) for row in cells}) == 1 and len(cells[0]) > 1
     return "conll" if even and all(_SPAN_TAG.match(row[-1]) for row in cells) else None
+
+
+def _beginning(text: str) -> list[str]:
+    return text[: 1 << 16].replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def split(line: str) -> list[str]:
@@ -112,30 +121,34 @@ def columns_of(columns: Columns | None, format: str, name: str) -> tuple[int, in
 
 def conll(chunks: Iterable[str], name: str, format: str, columns: Columns | None, tally: Tally) -> Iterator[Tagged]:
     """The sentences of a CoNLL or CoNLL-U file. One with a line of too few columns, or without a word, is broken."""
-    at, read = columns_of(columns, format, name), _ud_line if format == "conllu" else _line
-    width: int | None = None
-    for number, held in _blocks(chunks, name, tally):
-        where = f"{name} line {number}"
+    chunks = iter(chunks)
+    first = next(chunks, "")
+    at, read = columns_of(columns, format, name), partial(_words, _width(first)) if format == "conll" else _ud_words
+    for number, held in _blocks(chain([first], chunks), name, tally):
         try:
-            cells = []
-            lead = next((line for line in held if not line.startswith("# ")), held[0])
-            width = width or (len(split(lead)) if format == "conll" else None)
-            for line in held:
-                if (row := read(line, width)) is not None:
-                    width = width or len(row)
-                    if len(row) != width:
-                        raise Broken(f"{len(row)} columns where {width} were expected")
-                    cells.append(row)
-            if not cells:
+            if not (cells := read(held)):
                 continue
             if not max(at) < len(cells[0]):
                 raise Broken(f"{len(cells[0])} columns, and column {max(at)} was asked for")
-            made = sentence([row[at[0]] for row in cells], [class_of("the tag", row[at[1]]) for row in cells])
+            made = sentence([row[at[0]] for row in cells], [_tag(row[at[1]]) for row in cells])
         except Broken as why:
-            tally.wrong(where, str(why))
+            tally.wrong(f"{name} line {number}", str(why))
             continue
         tally.good += 1
         yield made
+
+
+@lru_cache(1 << 12)
+def _tag(text: str) -> str:
+    return class_of("the tag", text)
+
+
+def _width(beginning: str) -> int:
+    """The columns that most lines have."""
+    counts = Counter(
+        len(split(row)) for row in _beginning(beginning) if row.strip() and not row.startswith(("# ", "-DOCSTART-"))
+    )
+    return max(2, counts.most_common(1)[0][0] if counts else 2)
 
 
 def _blocks(chunks: Iterable[str], name: str, tally: Tally) -> Iterator[tuple[int, list[str]]]:
@@ -159,21 +172,23 @@ def _blocks(chunks: Iterable[str], name: str, tally: Tally) -> Iterator[tuple[in
         yield begun, held
 
 
-def _line(line: str, width: int | None) -> list[str] | None:
-    cells = split(line)
-    if line.startswith("# ") and width is not None and len(cells) != width:
-        return None  # a comment: a word # would have its columns
-    if len(cells) < 2:
-        raise Broken("a word without a tag")
-    return cells
+def _words(width: int, held: list[str]) -> list[list[str]]:
+    rows = [split(line) for line in held]
+    if any(len(row) != width for row in rows):  # comments do; a word # has its columns
+        rows = [row for row, line in zip(rows, held, strict=True) if len(row) == width or not line.startswith("# ")]
+        wrong = next((row for row in rows if len(row) != width), None)
+        if wrong is not None:
+            raise Broken(f"{len(wrong)} columns where {width} were expected")
+    return rows
 
 
-def _ud_line(line: str, width: int | None) -> list[str] | None:
-    if line.startswith("#"):
-        return None
-    cells = line.split("\t")
-    if _OTHER_ID.match(cells[0]):
-        return None
-    if len(cells) != len(UD) or not _ID.match(cells[0]):
-        raise Broken(f"{len(cells)} columns where {len(UD)} were expected, the first a number")
-    return cells
+def _ud_words(held: list[str]) -> list[list[str]]:
+    rows = [line.split("\t") for line in held if line[:1] != "#"]
+    wrong = next((row for row in rows if len(row) != len(UD)), None)
+    if wrong is not None:
+        raise Broken(f"{len(wrong)} columns where {len(UD)} were expected")
+    kept = [row for row in rows if row[0].isdecimal()]
+    strange = next((row[0] for row in rows if not row[0].isdecimal() and not _OTHER_ID.match(row[0])), None)
+    if strange is not None:
+        raise Broken(f"a word with the number {strange[:20]!r}")
+    return kept

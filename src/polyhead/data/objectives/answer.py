@@ -43,7 +43,7 @@ class Answer(Pooled):
         question: int = QUESTION,
         types: bool = True,
         marks: bool = False,
-        multiple: int = 8,
+        multiple: int = 1,
         pool: int = 64,
     ) -> None:
         super().__init__(multiple, pool)

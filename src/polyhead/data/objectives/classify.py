@@ -34,7 +34,7 @@ class Classify(Pooled):
         *,
         types: bool = True,
         marks: bool = False,
-        multiple: int = 8,
+        multiple: int = 1,
         pool: int = 64,
     ) -> None:
         super().__init__(multiple, pool)

@@ -36,7 +36,7 @@ class Tag(Pooled):
         *,
         types: bool = True,
         marks: bool = False,
-        multiple: int = 8,
+        multiple: int = 1,
         pool: int = 64,
     ) -> None:
         super().__init__(multiple, pool)
