@@ -28,6 +28,8 @@ U, A = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hell
         {"messages": json.dumps([U, A])},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "h"}, {"text": "i"}]}, A]},
         {"messages": [{"role": "USER", "content": "hi", "loss_weight": 0.0}, {**A, "weight": 1}]},
+        {"prompt": [U], "completion": [A]},
+        {"prompt": "hi", "completion": [A]},
         {"instruction": "hi", "input": "", "output": "hello"},
         {"instruction": "", "input": "hi", "response": "hello"},
     ],
@@ -55,6 +57,7 @@ def test_tools_and_their_calls() -> None:
 
 def test_a_message_of_no_weight_is_read_but_not_learned() -> None:
     assert chat({"messages": [U, A | {"weight": 0}, U, A]}).messages[1] == A | {"untrained": "yes"}
+    assert chat({"prompt": [U, A, U], "completion": [A]}).messages == (U, A | {"untrained": "yes"}, U, A)
     with pytest.raises(Broken, match="learn"):
         chat({"messages": [U, A | {"weight": 0}]})
 
@@ -180,7 +183,7 @@ NASTY = st.recursive(
         ["role", "content", "from", "value", "weight", "type", "text", "tool_calls", "function", "name", "arguments"]), inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
-COLUMNS = ["messages", "conversations", "instruction", "input", "output", "system", "history", "tools", "prompt", "chosen", "rejected"]
+COLUMNS = ["completion", "messages", "conversations", "instruction", "input", "output", "system", "history", "tools", "prompt", "chosen", "rejected"]
 
 
 @settings(max_examples=300, deadline=None)

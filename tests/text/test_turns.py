@@ -185,6 +185,16 @@ def test_the_default_template_travels(tmp_path) -> None:
     assert theirs.apply_chat_template(plain)["input_ids"] == tokenizer.chat(plain)
 
 
+def test_marked_tokens_are_those_that_transformers_marks(bpe: Tokenizer, tmp_path) -> None:
+    transformers = pytest.importorskip("transformers")
+    bpe.templates = {"default": KNOWN["marked"]}
+    theirs = transformers.AutoTokenizer.from_pretrained(bpe.save(tmp_path / "t").parent)
+    talk = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "world a"}] * 3
+    found = theirs.apply_chat_template(talk, return_dict=True, return_assistant_tokens_mask=True)
+    (one,) = turns(bpe, KNOWN["marked"], talk)
+    assert found["input_ids"][: len(one.ids)] == one.ids and found["assistant_masks"][: len(one.ids)] == one.trained
+
+
 def test_no_template_and_no_end() -> None:
     with pytest.raises(TokenizerError, match="never end"):
         give_template(Tokenizer.train(["abc"], "bytes", special=["<pad>"]))

@@ -3,6 +3,7 @@
     {"messages": [{"role": "user", "content": …}, …]}              OpenAI, Hugging Face
     {"conversations": [{"from": "human", "value": …}, …]}          ShareGPT
     {"instruction": …, "input": …, "output": …}                    Alpaca; `system` and `history` beside them
+    {"prompt": [messages], "completion": [messages]}                TRL; two texts are a pair
     {"prompt": …, "chosen": …, "rejected": …}                      preferences: texts, messages, or lists of messages
 
 A call of a tool is what the assistant says, as JSON; what the tool answers is a message of its own.
@@ -81,6 +82,8 @@ def kind_of(row: Row) -> str | None:
     lists = [_value(row, name) for name in _LISTS if name in names]
     if any(isinstance(value, list | str) and _as_list(value) is not None for value in lists):
         return "chat"
+    if {"prompt", "completion"} <= names and _as_list(_value(row, "completion")) is not None:
+        return "chat"
     return "chat" if "instruction" in names and names & set(_ANSWERS) else None
 
 
@@ -98,7 +101,12 @@ def _refuse_labels(sample: list[Row], name: str) -> None:
 def chat(row: Row) -> Chat:
     """A row's conversation. Raises Broken."""
     found = _listed(row)
-    said = _alpaca(row) if found is None else _messages(found)
+    if found is not None:
+        said = _messages(found)
+    elif (answer := _as_list(_value(row, "completion"))) is not None and "instruction" not in row:
+        said = _completed(_value(row, "prompt"), answer)
+    else:
+        said = _alpaca(row)
     return Chat(_conversation(said), _tools(row))
 
 
@@ -204,6 +212,13 @@ def _tools(row: Row) -> str:
     if tools is None:
         raise Broken("'tools' is not a list")
     return _json(tools) if tools else ""
+
+
+def _completed(prompt: Any, answer: list[Any]) -> list[Message]:
+    """A prompt and its completion, both messages: of the prompt nothing is learned."""
+    asked = _as_list(prompt)
+    before = [{"role": "user", "content": _text(prompt, "'prompt'")}] if asked is None else _messages(asked)
+    return [m | ({UNTRAINED: "yes"} if m["role"] == "assistant" else {}) for m in before] + _messages(answer)
 
 
 def _alpaca(row: Row) -> list[Message]:
