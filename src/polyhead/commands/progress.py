@@ -68,7 +68,8 @@ class Progress:
         seen = training.batch * training.steps / max(sizes["train_samples"], 1)
         pairs = training.objective.writes == "answers"
         shape = f"{training.batch} pairs" if pairs else f"{training.batch} × {prepared.context} tokens"
-        self.say(f"model  {facts['params'].total:,} parameters, {training.objective.kind}, vocabulary {prepared.tokenizer.vocab_size:,}")
+        learn = "" if facts["learns"] == facts["params"].total else f", {facts['learns']:,} of them learn"
+        self.say(f"model  {facts['params'].total:,} parameters{learn}, {training.objective.kind}, vocabulary {prepared.tokenizer.vocab_size:,}")
         self.say(f"data   {sizes['train_tokens']:,} tokens to train on, {sizes['validation_tokens']:,} held out")
         self.say(f"plan   {training.steps:,} steps of {shape}, {seen:.2g} times over the data")
         self.say(f"path   {self.path}, because {facts['why']}")

@@ -39,7 +39,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     from polyhead.train.run import Run
     from polyhead.train.settings import settled
     from polyhead.train.start import Start, is_model
-    from polyhead.train.trained import apply
+    from polyhead.train.trained import apply, count
 
     before = peak_memory()
     ranks = Ranks(device=pick_device(config.training.device))
@@ -68,7 +68,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     per_step = timed[len(timed) // 2]
     seen = tokens / len(times) * training.steps
     return {
-        "parameters": spec.params().total, "parts": spec.params().parts, "objective": training.objective.kind, "answers": training.objective.writes == "answers",
+        "parameters": spec.params().total, "learns": count(training.trained, spec), "parts": spec.params().parts, "objective": training.objective.kind, "answers": training.objective.writes == "answers",
         "data": prepared.sizes, "notes": prepared.notes, "vocabulary": prepared.tokenizer.vocab_size,
         "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
@@ -86,9 +86,10 @@ def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
     path, memory = found["path"], found["memory"]
     way = f"{path['device']} {path['precision']} {'compiled' if path['compiled'] else 'eager'}, because {path['why']}"
     pairs = found["answers"]
+    learn = "" if found["learns"] == found["parameters"] else f", {found['learns']:,} of them learn"
     batch = f"{found['batch']} pairs" if pairs else f"{found['batch']} × {found['context']} tokens"
     rows = [
-        ("model", f"{config.model}, {found['parameters']:,} parameters, {found['objective']}, vocabulary {found['vocabulary']:,}"),
+        ("model", f"{config.model}, {found['parameters']:,} parameters{learn}, {found['objective']}, vocabulary {found['vocabulary']:,}"),
         ("data", f"{found['data']['train_tokens']:,} tokens to train on, {found['data']['validation_tokens']:,} held out"),
         ("plan", f"{found['steps']:,} steps of {batch}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
                  f"{found['flops']:.2g} FLOPs"),

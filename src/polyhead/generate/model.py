@@ -312,7 +312,8 @@ class Model(Senses, Verbs, Adapters):
         """Write a folder that `load` reads, each file atomically.
 
         to "hf": one that transformers opens too; "native": polyhead's own (spec.json), which holds any architecture;
-        "auto": hf where a published family has this architecture, else native. Raises ConfigError, with "hf", naming what
+        "auto": hf where a published family has this architecture, else native. Low-rank updates are merged in "hf" and
+        stand beside their weights in "native"; `save_adapter` writes them alone. Raises ConfigError, with "hf", naming what
         the family's format cannot express; DiskError.
         """
         if to not in ("auto", "hf", "native"):

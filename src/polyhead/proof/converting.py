@@ -16,7 +16,7 @@ from ..families.laying import differences, resolved
 from ..generate import Model
 from ..generate.folder import CONFIG, SPEC, weights, write_folder, write_huggingface
 from ..generate.model import open_folder
-from ..nn import PairSpec
+from ..nn import ModelSpec, PairSpec, Transformer, merged
 from .ours import Ours
 from .reference import Reference, installed
 from .verifying import Report, answers, beside, between, reach, ready
@@ -86,12 +86,15 @@ def _check(folder: Path, to: str, out: Path, max_shard: int | None) -> None:
 
 def _proved(name: str, original: Model, folder: Path, out: Path, dtype: torch.dtype | None, device: torch.device | str) -> Converted:
     written = open_folder(out, mixed=True)
-    same = compare_weights(weights(original.net), weights(written.net), dtype)
-    notes = _specs(original, written)
+    kept, notes = original.net, []
+    if isinstance(kept, Transformer) and isinstance(written.net, Transformer) and kept.spec.lora != written.net.spec.lora:
+        kept, notes = merged(kept), ["low-rank updates were merged: the weights are compared with the sums, the answers with the original's"]
+    same = compare_weights(weights(kept), weights(written.net), dtype)
+    notes += _specs(kept.spec, written.spec)
     said = answers(ready(original, dtype, torch.float32, device), None, 0)
     notes += reach(original, said)
-    spec, size = original.spec, original.spec.params().total
-    del original
+    spec, size = kept.spec, kept.spec.params().total
+    del original, kept
     proof = between(name, str(out), said, Ours(ready(written, None, torch.float32, device)), same, notes)
     if same is None:
         raise ProofError(f"{out} holds other tensors than {name}", expected="the same names and shapes", change=f"do not use {out}")
@@ -103,11 +106,11 @@ def _proved(name: str, original: Model, folder: Path, out: Path, dtype: torch.dt
     return Converted(out, proof, beside(str(reads), said, Reference(reads, spec, device=device), size, []))
 
 
-def _specs(original: Model, written: Model) -> list[str]:
+def _specs(original: ModelSpec | PairSpec, written: ModelSpec | PairSpec) -> list[str]:
     """Notes on what differs in the two architectures: nothing that changes the function is let through by writing."""
-    if isinstance(original.spec, PairSpec) or isinstance(written.spec, PairSpec):
+    if isinstance(original, PairSpec) or isinstance(written, PairSpec):
         return []
-    found = next(differences(resolved(original.spec), resolved(written.spec)), None)
+    found = next(differences(resolved(original), resolved(written)), None)
     return [] if found is None else [f"{found[0]} is {found[2]} there, {found[1]} here"]
 
 

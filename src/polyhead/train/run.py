@@ -38,7 +38,7 @@ from .parallel import Ranks, join_ranks
 from .prepare import Prepared, prepare
 from .settings import read_config, settled
 from .start import Start, is_model
-from .trained import apply
+from .trained import apply, count
 
 Listener = Callable[[str, dict[str, Any]], None]
 LOCK = ".lock"
@@ -190,7 +190,7 @@ class Run:
 
     def _facts(self, spec: ModelSpec, prepared: Prepared, compiled: bool, start: int) -> dict[str, Any]:
         return {
-            "params": spec.params(), "spec": spec, "prepared": prepared, "compiled": compiled, "start": start,
+            "params": spec.params(), "learns": count(self.training.trained, spec), "spec": spec, "prepared": prepared, "compiled": compiled, "start": start,
             "steps": self.training.steps, "device": str(self.ranks.device), "precision": self.training.precision,
             "folder": self.folder, "world": self.ranks.world, "training": self.training,
         }  # fmt: skip
