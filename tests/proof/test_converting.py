@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 import polyhead as ph
 from polyhead.checkpoint import folder_out
 from polyhead.errors import CheckpointError, ConfigError, DiskError, ProofError, UserError
+from polyhead.nn import LoraSpec, adapt
 from polyhead.proof import converting, reference
 
 Made = Callable[[str], Path]
@@ -166,3 +167,17 @@ def test_names_of_the_hub_are_looked_up_where_there_is_no_such_path(made: Made, 
     assert asked == ["owner/tiny"] and done.proof.a == "owner/tiny"
     with pytest.raises(ConfigError, match="no such format"):
         ph.convert("owner/tiny", "other", tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", ["hf", "native"])
+def test_low_rank_updates_are_merged_for_hugging_face_and_kept_in_our_own(made: Made, tmp_path: Path, to: str, alone: None) -> None:
+    model = ph.load(made("llama_2"))
+    adapt(model.net, LoraSpec(rank=2), 0)
+    with torch.no_grad():
+        for name, p in model.net.named_parameters():
+            p.add_(0.1 if name.endswith("lora_b") else 0.0)
+    model.save(tmp_path / "a", to="native")
+    done = ph.convert(tmp_path / "a", to, tmp_path / "b").require()
+    assert done.proof.weights.equal and (len(done.proof.notes) == 1) is (to == "hf")
+    assert (ph.load(tmp_path / "b").spec.lora is None) is (to == "hf")
+    assert any(".lora_" in name or "lora" in name for name in bits(tmp_path / "b")) is (to == "native")
