@@ -40,6 +40,7 @@ def test_the_numbers_are_t5s() -> None:
     """random_spans_helper(512, 0.15, 3): 568 tokens, targets of 114; at 0.5 both sides are equal."""
     best = fitted(512, 0.15, 3.0)
     assert (best.tokens, best.source, best.target, best.noise, best.spans) == (568, 512, 114, 85, 28)
+    assert [plan(n, 0.15, 3.0)[1:] for n in (2, 4, 10, 25, 40)] == [(1, 1), (1, 1), (2, 1), (4, 1), (6, 2)]  # rounded to even
     half = fitted(512, 0.5, 3.0)
     assert half.source == half.target == 512
     for context in range(3, 300):

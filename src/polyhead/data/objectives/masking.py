@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UNITS = ("token", "word", "span")
 SPAN_P, SPAN_LONGEST = 0.2, 10  # SpanBERT §3.1: lengths ~ Geo(0.2), at most 10 words, 3.8 on average
 _BITS = 24
+_SPAN_WORDS = np.arange(SPAN_LONGEST)
 _REPLACE, _SPAN, _LENGTH = 0x91D7, 0x5BA2, 0x1E27
 
 
@@ -76,42 +77,44 @@ class Masking:
         starts = self._words.starts(ids) | ~allowed
         starts[:, 1:] |= ~allowed[:, :-1]
         starts |= False if breaks is None else breaks
-        first = np.maximum.accumulate(np.where(starts, np.arange(ids.shape[1]), 0), axis=1)
         if self.unit == "word":
+            first = np.maximum.accumulate(np.where(starts, np.arange(ids.shape[1]), 0), axis=1)
             return allowed & (np.take_along_axis(random, first, 1) & low < share), uniform(random)
-        chosen, anchor = self._spans(starts, first, keys ^ np.uint64(_SPAN), allowed, breaks)
+        chosen, anchor = self._spans(starts, keys ^ np.uint64(_SPAN), allowed, breaks)
         return chosen, uniform(np.take_along_axis(random, anchor, 1))
 
     def _spans(
-        self, starts: np.ndarray, first: np.ndarray, keys: np.ndarray, allowed: np.ndarray, breaks: np.ndarray | None
+        self, starts: np.ndarray, keys: np.ndarray, allowed: np.ndarray, breaks: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """(chosen (B, T), the place where each one's span begins (B, T)): one span per row and turn, from a word that is not
         chosen yet to the end of its length, of the text, or of what is left to choose: of the word at that limit, all or
         nothing, whichever is nearer."""
-        place = np.arange(width := starts.shape[1])
-        word = np.cumsum(starts, 1)
-        text = np.cumsum(~allowed if breaks is None else ~allowed | breaks, 1)
-        end = np.minimum.accumulate(np.where(np.roll(starts, -1, 1), place, width)[:, ::-1], 1)
-        half = (end[:, ::-1] + 1 - first) / 2
-        chosen, anchor = np.zeros(allowed.shape, bool), np.zeros(allowed.shape, np.int64)
+        word = np.cumsum(starts, 1) - 1
+        count = int(word.max()) + 1
+        row, place = np.nonzero(starts)
+        head, free = np.zeros((len(starts), count), np.int64), np.zeros((len(starts), count), bool)
+        head[row, word[row, place]], free[row, word[row, place]] = place, allowed[row, place]
+        size = np.bincount((word + count * np.arange(len(word))[:, None]).ravel(), minlength=head.size).reshape(head.shape)
+        text = np.take_along_axis(np.cumsum(~allowed if breaks is None else ~allowed | breaks, 1), head, 1)
+        chosen, anchor = np.zeros(head.shape, bool), np.zeros(head.shape, np.int64)
         rows, left, turn = np.arange(len(starts)), self.rate * allowed.sum(1), 0
         while (left > 0).any():
             rows, left = rows[left > 0], left[left > 0]
             random = noise(keys[rows] + np.uint64(turn))
-            free = allowed[rows] & ~chosen[rows]
-            heads = np.cumsum(free & starts[rows], 1)
-            at = (heads > (random % heads[:, -1].astype(np.uint64)).astype(np.int64)[:, None]).argmax(1)
-            begin = word[rows, at]
-            inside = free & (word[rows] >= begin[:, None]) & (word[rows] < (begin + self.span_lengths(random))[:, None])
-            inside &= text[rows] == text[rows, at][:, None]
-            before = np.take_along_axis(np.cumsum(inside, 1) - inside, first[rows], 1)
-            inside &= before + half[rows] <= left[:, None]
-            chosen[rows] |= inside
-            anchor[rows] = np.where(inside, at[:, None], anchor[rows])
-            taken = inside.sum(1)
+            heads = np.cumsum(free[rows], 1)
+            first = (heads > (random % heads[:, -1].astype(np.uint64)).astype(np.int64)[:, None]).argmax(1)
+            at = np.minimum(first[:, None] + _SPAN_WORDS, count - 1)
+            inside = (_SPAN_WORDS < np.minimum(self.span_lengths(random), count - first)[:, None]) & free[rows[:, None], at]
+            inside &= text[rows[:, None], at] == text[rows, first][:, None]
+            sizes = size[rows[:, None], at] * inside
+            inside &= np.cumsum(sizes, 1) - sizes / 2 <= left[:, None]
+            span, step = np.nonzero(inside)
+            now = rows[span], at[span, step]
+            free[now], chosen[now], anchor[now] = False, True, head[rows, first][span]
+            taken = (sizes * inside).sum(1)
             left = np.where(taken > 0, left - taken, 0)
             turn += 1
-        return chosen, anchor
+        return np.take_along_axis(chosen, word, 1), np.take_along_axis(anchor, word, 1)
 
     def span_lengths(self, random: np.ndarray) -> np.ndarray:
         """Lengths in words, 1 to 10, drawn with uint64 `random`."""
