@@ -203,3 +203,32 @@ def test_what_cannot_be_compared_is_refused() -> None:
         metrics.tags(CONLL, CONLL, "lenient")
     with pytest.raises(DataError, match="no reference"):
         metrics.bleu(["a"], [[]])
+
+
+# ---------------------------------------------------------------- published figures, where the data is at hand
+
+
+def test_wnut_17_has_as_many_entities_as_its_paper_says() -> None:
+    from polyhead.data import open_source
+    from tests.parity.data import reference_data
+
+    rows = [list(row.tags) for row in open_source(reference_data("wnut17") / "dev.conll.gz").examples()]
+    assert len(rows) == 1009  # Derczynski et al. 2017, table 2: 836 entities in the development part
+    for mode in ("default", "strict"):
+        assert metrics._spans(rows, rows, mode).sum(0).tolist() == [836] * 3
+    assert metrics.tags(rows, rows).metrics["f1"] == 1
+
+
+def test_people_score_on_squad_as_its_paper_says() -> None:
+    """Rajpurkar et al. 2016, table 5: the second person's answer against the others', development part: EM 80.3, F1 90.5."""
+    from polyhead.data import open_source
+    from tests.parity.data import reference_data
+
+    rows = [row for row in open_source(reference_data("squad") / "val-v1.1.json.gz").examples() if len(row.answers) > 2]
+    answers = [[text for text, _ in row.answers] for row in rows]
+    found = metrics.squad([one[1] for one in answers], [[one[0], *one[2:]] for one in answers]).metrics
+    assert found["exact_match"] == pytest.approx(80.3, abs=2) and found["f1"] == pytest.approx(90.5, abs=1)  # 7 articles of 48
+    rows = list(open_source(reference_data("squad") / "val-v2.0.json.gz").examples())
+    nothing = metrics.squad([""] * len(rows), [[text for text, _ in row.answers] for row in rows]).metrics
+    share = 100 * sum(not row.answers for row in rows) / len(rows)
+    assert nothing == pytest.approx({"exact_match": share, "f1": share, "has_answer_f1": 0, "no_answer_f1": 100})

@@ -6,7 +6,7 @@ follows from the sum of its rows, so that a thousand corpus BLEUs cost a thousan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def _columns(stats: np.ndarray) -> np.ndarray:
     return stats[:, None] if stats.ndim == 1 else stats
 
 
-def _resamples(examples: int, n: int, seed: int):
+def _resamples(examples: int, n: int, seed: int) -> Iterator[np.ndarray]:
     """How often each example is drawn, (R, N) at a time, n resamples in all."""
     if examples < 1 or n < 1:
         raise ValueError(f"a bootstrap needs examples and resamples: got {examples} and {n}")
