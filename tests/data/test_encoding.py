@@ -241,3 +241,9 @@ def test_real_files(tmp_path) -> None:
     assert len(file) == 1207 and {len(row) % 2 for row in parts(file, "answer")} == {0}
     file = pack(open_source(reference_data("sst2") / "dev.tsv.gz"), tokenizer, tmp_path / "c")
     assert file.facts["labels"] == ["0", "1"] and np.bincount(file.array("label")).tolist() == [428, 444]
+
+
+def test_whether_some_question_has_no_answer_is_a_fact(tmp_path) -> None:
+    row = {"context": "the cat sat", "question": "who?", "answers": [{"text": "cat", "answer_start": 4}]}
+    assert examples_of(tmp_path / "a.jsonl", row, row).facts["no_answer"] is False
+    assert examples_of(tmp_path / "b.jsonl", row, {**row, "answers": []}, row).facts["no_answer"] is True

@@ -154,8 +154,10 @@ def _tagged(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None) -
 def _questions(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None) -> tuple[Adding, Facts]:
     if given is not None:
         raise DataError("questions have no labels", expected="labels=None", received=f"{len(given)} labels")
+    facts: Facts = {"labels": None, "problem": "answer", "no_answer": False}
 
     def add(writer: ExampleWriter, group: list[Question], at: int) -> None:
+        facts["no_answer"] |= any(not one.answers for one in group)
         contexts = list(dict.fromkeys(one.context for one in group))  # many questions share one
         placed = dict(zip(contexts, tokenizer.encode_offsets(contexts), strict=True))
         rows = [placed[one.context] for one in group]
@@ -175,7 +177,7 @@ def _questions(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None
         writer.ragged("answer", places, np.uint32)
         writer.ragged("id", (np.frombuffer(one.id.encode(errors="replace"), np.uint8) for one in group), np.uint8)
 
-    return add, {"labels": None, "problem": "answer"}
+    return add, facts
 
 
 _KINDS: dict[str, Callable[[Source, Any, Sequence[str] | None], tuple[Adding, Done]]] = {
