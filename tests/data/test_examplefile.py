@@ -75,6 +75,13 @@ def test_a_cut_file(tmp_path, cut) -> None:
         ExampleFile(tmp_path / "a")
 
 
+def test_a_file_without_its_end_says_so(tmp_path) -> None:
+    make(tmp_path / "a")
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-1])
+    with pytest.raises(DataError, match="its end is missing"):
+        ExampleFile(tmp_path / "a")
+
+
 def rewritten(path: Path, change) -> None:
     whole = path.read_bytes()
     length = int.from_bytes(whole[:8], "little")

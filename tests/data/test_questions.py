@@ -44,6 +44,15 @@ def test_squad(tmp_path, name, indent) -> None:
     assert read(path) == [Question("1", TEXT, "Who?", (("Zoë", 0),)), Question("2", TEXT, "Why?", ())]
 
 
+def test_what_cannot_be_answered_has_no_answer_whatever_is_listed(tmp_path) -> None:
+    assert [
+        one.answers for one in read(put(tmp_path / "a.json", squad(qa(is_impossible=True), qa(is_impossible=False))))
+    ] == [
+        (),
+        (("Zoë", 0),),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "start", "expected"),
     [

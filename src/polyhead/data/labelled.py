@@ -173,8 +173,6 @@ def _is_number(value: Any) -> bool:
 def _labelled(sides: list[tuple[str, ...]], label: str, sort: str, row: Row) -> Labelled:
     made = [_text(parts, row) for parts in sides]
     value = value_of(row, label)
-    if value is None:
-        raise Broken(f"{label!r} is missing")
     second = made[1] if len(made) == 2 else None
     if sort == "number":
         return Labelled(made[0], second, _number(label, value))
