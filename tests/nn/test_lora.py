@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 
 from polyhead import nn as ph
@@ -326,3 +327,24 @@ def test_targets_are_names_ends_and_patterns():
 def test_heads_maps_can_be_named():
     net = with_lora(specs.encoder(head=specs.OUTPUTS["mlm"]), ph.LoraSpec(targets=("heads.out.dense",))).build()
     assert [n for n, _ in net.named_parameters() if "lora" in n] == ["heads.out.dense.lora_a", "heads.out.dense.lora_b"]
+
+
+def test_a_spec_is_refused_before_it_is_built():
+    """As it stands in a file: in the words of validation, not as a crash later."""
+    text = specs.decoder().model_dump() | {"lora": {"targets": ["w_q"]}}
+    with pytest.raises(ValidationError, match="'w_q' names no linear map: there are q, k, v, o, gate, up, down"):
+        ph.ModelSpec.model_validate(text)
+
+
+def test_the_dense_layer_of_a_sentence_head_is_merged_too(tmp_path):
+    from polyhead.families import override, preset
+
+    head = ph.HeadSpec(task="embed", pool="mean", dense=8, normalise=True)
+    spec = override(preset("bert-base"), {"encoder.layers": 1, "encoder.width": 16, "encoder.blocks.layer.attention.heads.heads": 2,
+                    "encoder.blocks.layer.ffn.inner": 24, "vocab": 23}).model_copy(update={"heads": {"embed": head}})  # fmt: skip
+    net = specs.build(with_lora(spec, ph.LoraSpec(rank=2, targets=("q", "heads.embed.dense"))), torch.float32)
+    Model(net, objective="masked").save(tmp_path / "hf", to="hf")
+    again = load(tmp_path / "hf").net
+    assert again.spec.lora is None
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids()), net(ids()), rtol=1e-5, atol=1e-5)

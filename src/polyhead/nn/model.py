@@ -64,6 +64,8 @@ class ModelSpec(Spec):
             if head.tied and head.last_width(self.top.width) != table:
                 raise ValueError(f"tied head {name!r} needs states of the table's width {table}: set dense to {table}")
         self._check_context()
+        if self.lora is not None:
+            self._count_lora(self.lora)
         return self
 
     def _check_shared(self) -> None:
@@ -110,10 +112,12 @@ class ModelSpec(Spec):
             table = (embedding.vocab or 0) * embedding.table_width(self.top.width)
             total += Counts({"decoder.embedding": -table})
         total += Counts({f"heads.{n}": h.params(self.top.width) for n, h in self.heads.items()})
-        if self.lora is None:
-            return total
+        return total if self.lora is None else total + Counts({"lora": self._count_lora(self.lora)})
+
+    def _count_lora(self, lora: LoraSpec) -> int:
+        """ValueError for targets that this architecture has not."""
         with torch.device("meta"):
-            return total + Counts({"lora": lora_params(Transformer(self), self.lora)})
+            return lora_params(Transformer(self), lora)
 
     def flops(self, tokens: int, rows: int = 1, source: int | None = None) -> Counts:
         """Forward FLOPs of `rows` rows of `tokens` tokens (and `source` tokens for an encoder–decoder; of a signal, the
