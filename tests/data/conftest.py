@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 import pytest
 
 from polyhead.data.tokenfile import PairFile, TokenFile, TokenWriter
+from polyhead.errors import TokenizerError
 from polyhead.text.kinds import BYTE_LETTERS
 
 
@@ -30,6 +32,16 @@ class ByteTokenizer:
 
     def wrap(self, ids: Sequence[int], pair: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         return [*ids, *(pair or ())], [0] * len(ids) + [1] * len(pair or ())
+
+    def framed(self) -> ByteTokenizer:
+        """<cls> A <sep> B <sep>, unless a test gave it a `wrap` of its own."""
+        if "wrap" in self.__dict__:
+            return self
+        if self.cls is None or self.sep is None:
+            raise TokenizerError("there is nothing to put around texts", expected="<cls> and <sep>")
+        other = copy(self)
+        other.wrap = lambda ids, pair=(): ([5, *ids, 6, *pair, 6], [0] * (2 + len(ids)) + [1] * (1 + len(pair)))
+        return other
 
     def encode(self, text: str, *, start: bool = True) -> list[int]:
         return [7 + b for b in text.encode()]

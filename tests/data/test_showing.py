@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from polyhead.data import Causal, Contrast, Corrupted, Denoising, Masked, Prefix, Seq2Seq
+from polyhead.data.objectives import Answer, Classify, Tag
 from polyhead.data.showing import CLOSE, OPEN, show
 from polyhead.errors import ConfigError
 from polyhead.nn.tokens import Batch, Tokens
 from polyhead.text import Tokenizer
 from tests.data.corpora import specials
+from tests.data.packed import by_bytes, packed
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,24 @@ def test_preferences_and_conversations(words) -> None:
         "inputs   the cat sat", "chosen   ⟦cat sat <eos>⟧", "weight   3 of 3 tokens",
         "inputs   the dog ran away", "rejected ⟦dog ran away <eos>⟧", "weight   4 of 4 tokens",
     ]  # fmt: skip
+
+
+def test_rows_of_the_objectives_with_labels(tmp_path) -> None:
+    tokenizer = by_bytes()
+
+    def one(rows: list[dict], objective, name: str, **options) -> list[str]:
+        (folder := tmp_path / name).mkdir()
+        file = packed(folder, rows)
+        return show(objective(file, tokenizer).make(np.array([0]), 0, 0), 0, tokenizer, labels=file.facts.get("labels"), **options)
+
+    rows = [{"text": "ab cd", "label": "good"}, {"text": "ef", "label": "bad"}]
+    assert one(rows, Classify, "classes") == ["inputs   <cls>ab cd<sep>", "targets  ⟦good⟧"]
+    rows = [{"tokens": ["ab", "cdé"], "tags": ["O", "B-X"]}] * 2
+    lines = one(rows, Tag, "tags")
+    assert lines[0].startswith("inputs   <cls>ab") and lines[1] == "targets  ab⟦O⟧ cdé⟦B-X⟧"
+    rows = [{"id": "1", "context": "ab cd ef", "question": "who?", "answers": {"text": ["cd"], "answer_start": [3]}}] * 2
+    inputs, targets = one(rows, Answer, "answers")
+    assert inputs == "inputs   <cls>who?<sep>ab ⟦cd⟧ ef<sep>" and targets == "targets  ⟦cd⟧"
 
 
 def test_pictures(words) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...errors import ConfigError, DataError
+from ...errors import DataError
 from ...nn.tokens import Batch
 from ..tokenfile import PairFile, TokenFile
+from .enclosed import Enclosing, Side
 from .masked import same_vocabulary
-from .pooled import Pooled, padded
-from .texts import bare, padding_of
+from .pooled import Pooled
+from .texts import bare
 
 if TYPE_CHECKING:
     from ...text import Tokenizer
@@ -34,10 +35,8 @@ class Contrast(Pooled):
         super().__init__(multiple, pool)
         self.file, self.context = data.file if isinstance(data, PairFile) else data, context
         same_vocabulary(self.file, tokenizer)
-        self._frame(tokenizer)
-        room = context - len(self._before) - len(self._after)
-        if room < 1:
-            raise ConfigError("the context leaves no room for text", expected=f"more than {context - room}", received=str(context))
+        self._frame = Enclosing(tokenizer, self.file.special, False, types=True, marks=False)
+        room = self._frame.room(context, 1)
         sides = _sides(data)
         kept = np.flatnonzero(np.minimum.reduce([length for _, length in sides]) > 0)
         self._sides = [(begin[kept], np.minimum(length[kept], room)) for begin, length in sides]
@@ -52,12 +51,6 @@ class Contrast(Pooled):
                 change='say where texts begin: split="line" or "blank", a folder of files, or rows with a text each',
             )  # fmt: skip
 
-    def _frame(self, tokenizer: Tokenizer) -> None:
-        ids, types = tokenizer.wrap([-1])
-        at = ids.index(-1)
-        self._before, self._after, self._pad = ids[:at], ids[at + 1 :], padding_of(self.file.special)
-        self._types = types if any(types) else None
-
     def __len__(self) -> int:
         return len(self._sides[0][0])
 
@@ -70,25 +63,14 @@ class Contrast(Pooled):
 
     def lengths(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Tokens of both sides, special ones included."""
-        more = len(self._before) + len(self._after)
-        return tuple(length[indices] + more for _, length in self._sides)
+        return tuple(length[indices] + self._frame.extra for _, length in self._sides)
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         """Epoch and seed change the order alone, not the samples."""
         self.file.check()
-        n, left, right = len(indices), len(self._before), len(self._after)
         begin, length = (np.concatenate([side[i][indices] for side in (self._sides[0], self._sides[-1])]) for i in (0, 1))
-        total = left + length + right
-        width, row = self._width(total), np.arange(2 * n)
-        place = np.arange(width) - left
-        inside = (place >= 0) & (place < length[:, None])
-        ids = np.where(inside, self.file.tokens[np.where(inside, begin[:, None] + place, 0)].astype(np.int64), self._pad)
-        ids[:, :left] = self._before
-        for i, number in enumerate(self._after):
-            ids[row, left + length + i] = number
-        types = None if self._types is None else np.full(ids.shape, self._types[left])
-        inputs = padded(ids, total, types)
-        return Batch(inputs, torch.arange(n), torch.ones(n))
+        rows = self._frame.rows(Side(self.file.tokens, begin, length), None, self.multiple, self.context)
+        return Batch(rows.tokens, torch.arange(len(indices)), torch.ones(len(indices)))
 
 
 def _sides(data: PairFile | TokenFile) -> list[tuple[np.ndarray, np.ndarray]]:

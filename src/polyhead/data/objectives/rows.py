@@ -13,7 +13,7 @@ from ...nn.tokens import Tokens
 from ..order import key, noise
 from ..tokenfile import TokenFile
 from .base import Windows, by_epoch
-from .pooled import padded
+from .enclosed import Enclosing, Side
 from .texts import Texts, padding_of
 from .words import sentence_ends
 
@@ -101,36 +101,6 @@ class WindowRows:
         return segment, np.concatenate([position[:, :left] * 0, position, position[:, last:] + 1], 1)
 
 
-class PairFrame(NamedTuple):
-    """What stands around two segments, with token types: ids and types of each part."""
-
-    before: tuple[tuple[int, int], ...]
-    between: tuple[tuple[int, int], ...]
-    after: tuple[tuple[int, int], ...]
-    types: tuple[int, int]
-
-    @property
-    def extra(self) -> int:
-        return len(self.before) + len(self.between) + len(self.after)
-
-
-def pair_frame(tokenizer: Tokenizer) -> PairFrame:
-    """The tokenizer's own frame of a pair, else `<cls>` A `<sep>` B `<sep>` with types 0 and 1."""
-    ids, types = tokenizer.wrap([-1], [-2])
-    if len(ids) == 2:
-        first = tokenizer.bos if tokenizer.cls is None else tokenizer.cls
-        last = tokenizer.eos if tokenizer.sep is None else tokenizer.sep
-        if first is None or last is None:
-            raise ConfigError(
-                "two segments need tokens around them", expected="a tokenizer with <cls> and <sep>",
-                received=f"a {tokenizer.kind} tokenizer without", change="train the tokenizer with its default special tokens",
-            )  # fmt: skip
-        ids, types = [first, -1, last, -2, last], [0, 0, 0, 1, 1]
-    a, b = ids.index(-1), ids.index(-2)
-    parts = tuple(zip(ids, types, strict=True))
-    return PairFrame(parts[:a], parts[a + 1 : b], parts[b + 1 :], (types[a], types[b]))
-
-
 class PairRows:
     """Two segments of one text, or one and a stranger, between the tokenizer's tokens for a pair; padded on the right.
 
@@ -149,16 +119,12 @@ class PairRows:
             raise ConfigError("no such pair task", expected=" | ".join((*PAIRINGS, "None")), received=repr(pairing))
         if not 0 <= short < 1:
             raise ConfigError("the share of short texts", expected="0 or more, less than 1", received=str(short))
-        self._frame, self._pairing, self._short = pair_frame(tokenizer), pairing, short
-        room = context - self._frame.extra
-        if room < 2:
-            raise ConfigError(
-                "the context leaves no room for two segments", expected=f"at least {self._frame.extra + 2}",
-                received=str(context),
-            )  # fmt: skip
+        self._frame = Enclosing(tokenizer.framed(), file.special, True, types=True, marks=False)
+        self._pairing, self._short = pairing, short
+        room = self._frame.room(context, 2)
         self._context, self._room, self._ends = context, room, sentence_ends(tokenizer)
         self.texts = Texts(file, room, 2, self._ends)
-        self._pad = padding_of(file.special)
+        self._tokens, self._pad = file.tokens, padding_of(file.special)
         if pairing == "next" and self.texts.documents < 2:
             raise DataError(
                 f"next sentence prediction needs strangers: {file.path} holds {self.texts.documents} document of two tokens"
@@ -200,7 +166,7 @@ class PairRows:
             swapped = labels == 1
             pairs = [(np.where(swapped, y, x), np.where(swapped, x, y)) for x, y in zip(first, second, strict=True)]
             first, second = (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
-        rows, in_second = self._place(first, second, keys, labels)
+        rows, in_second = self._place(Side(self._tokens, *first), Side(self._tokens, *second), keys, labels)
         if self._pairing == "next" and not strangers_count:
             rows = rows._replace(counted=~(in_second & (labels == 1)[:, None]))
         return rows
@@ -234,33 +200,17 @@ class PairRows:
         left = self.texts.end(other) - begin
         return begin, self._whole(begin, np.minimum(wanted, left), 1, np.minimum(room, left))
 
-    def _place(
-        self,
-        first: tuple[np.ndarray, np.ndarray],
-        second: tuple[np.ndarray, np.ndarray],
-        keys: np.ndarray,
-        labels: np.ndarray,
-    ) -> tuple[Rows, np.ndarray]:
+    def _place(self, first: Side, second: Side, keys: np.ndarray, labels: np.ndarray) -> tuple[Rows, np.ndarray]:
         """The rows, and where the second segment's text stands in them."""
-        frame, row = self._frame, np.arange(len(keys))
-        from_a = len(frame.before)
-        from_b = from_a + first[1] + len(frame.between)
-        end = from_b + second[1]
-        total = end + len(frame.after)
-        width = min(self._context, -(-int(total.max()) // _MULTIPLE) * _MULTIPLE)
-        place = np.arange(width)
-        in_a = (place >= from_a) & (place < (from_a + first[1])[:, None])
-        in_b = (place >= from_b[:, None]) & (place < end[:, None])
-        start = np.where(in_a, (first[0] - from_a)[:, None], (second[0] - from_b)[:, None])
-        allowed = in_a | in_b
-        self.texts.file.check()
-        ids = np.where(allowed, self.texts.file.tokens[np.where(allowed, start + place, 0)].astype(np.int64), self._pad)
-        types = np.where(in_b, frame.types[1], np.where(in_a, frame.types[0], 0))
-        for at, part in ((0 * end, frame.before), (from_a + first[1], frame.between), (end, frame.after)):
-            for i, (number, kind) in enumerate(part):
-                ids[row, at + i], types[row, at + i] = number, kind
-        tokens = padded(ids, np.broadcast_to(total, end.shape), types if types.any() else None)
-        return Rows(tokens, ids, keys, allowed, None, None, labels), in_b
+        placed = self._frame.rows(first, second, _MULTIPLE, self._context)
+        assert placed.tokens.ids is not None, "rows of ids"
+        ids = placed.tokens.ids.numpy()
+        place = np.arange(ids.shape[1])
+        in_a, in_b = (
+            (place >= start[:, None]) & (place < (start + side.length)[:, None])
+            for start, side in ((placed.first, first), (placed.second, second))
+        )
+        return Rows(placed.tokens, ids, keys, in_a | in_b, None, None, labels), in_b
 
 
 def sample_keys(indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> np.ndarray:
