@@ -42,6 +42,7 @@ def read(path: Path, **options) -> list[Labelled]:
         ({"premise": "a", "hypothesis": "b", "label": 2, "idx": 0}, Labelled("a", "b", "2")),
         ({"question1": "a", "question2": "b", "label": 0}, Labelled("a", "b", "0")),
         ({"Sentence 1": "a", "Sentence-2": "b", "score": 3.8}, Labelled("a", "b", 3.8)),
+        ({"qid1": "1", "question1": "a", "question2": "b", "is_duplicate": "0"}, Labelled("a", "b", "0")),
         ({"text": "a", "stars": 4}, Labelled("a", None, "4")),
         ({"text": "a", "target": "x"}, Labelled("a", None, "x")),
         ({"label": "x", "title": "A", "description": "b"}, Labelled("A b", None, "x")),

@@ -16,11 +16,13 @@ from .examples import Labelled
 from .reading import Asked, Broken, Reading
 
 LABELS = tuple(
-    "label labels gold_label class sentiment intent emotion polarity coarse coarse_label label_coarse fine fine_label "
+    "label labels gold_label is_duplicate class sentiment intent emotion polarity coarse coarse_label label_coarse fine fine_label "
     "label_fine".split()
 )
 """Names of columns that are labels, the first one that is there is taken."""
-MAYBE_LABELS = tuple("score similarity similarity_score category categories topic topics stars rating target".split())
+MAYBE_LABELS = tuple(
+    "score similarity similarity_score relatedness_score category categories topic topics stars rating target".split()
+)
 """Names that are labels where there is little beside them and the text."""
 TWO_TEXTS = (
     ("sentence1", "sentence2"),
