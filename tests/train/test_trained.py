@@ -15,6 +15,7 @@ from polyhead.errors import ConfigError
 from polyhead.generate import load
 from polyhead.nn import DropoutSpec, LoraSpec, ModelSpec
 from polyhead.train import All, Heads, Parts, TrainedSpec, Trainer, TrainingConfig, apply, parse_overrides
+from polyhead.train.loss import loss_sum
 from polyhead.train.memory import memory_parts
 from polyhead.train.settings import place
 from polyhead.train.trained import count, names, spec_for
@@ -245,3 +246,20 @@ def test_a_run_keeps_the_rest_and_loads(asked: str, data: dict[str, str], tmp_pa
     assert moved >= expected
     assert not {n for n in moved if not (".lora_" in n if asked == "lora" else n.startswith("heads."))}
     assert (again.spec.lora is not None) is (asked == "lora")
+
+
+@pytest.mark.parametrize("asked", [LoraSpec(rank=2), Heads(), Parts(freeze=("heads",))])
+def test_a_loss_in_chunks_gives_what_learns_the_same_gradient(asked: TrainedSpec) -> None:
+    found: list[dict[str, torch.Tensor]] = []
+    for limit in (2**26, 300):  # one row of logits at a time
+        net = gpt().build(3)
+        chosen = apply(asked, net)
+        with torch.no_grad():
+            for n, p in net.named_parameters():
+                p.add_(0.3 if n.endswith("lora_b") else 0.0)
+        x, _ = net.hidden(batch().inputs)
+        loss_sum(x, net.logits, batch().targets, batch().weights, limit_elements=limit).backward()
+        found.append({n: p.grad for n, p in net.named_parameters() if p.grad is not None})
+        assert list(found[-1]) == chosen
+    for name, grad in found[0].items():
+        torch.testing.assert_close(found[1][name], grad, rtol=1e-4, atol=1e-5, msg=name)
