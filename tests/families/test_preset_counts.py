@@ -183,7 +183,7 @@ TOTALS = {
     "transformer-base": 63_045_632,
     "transformer-big": 214_171_648,
 }
-CPU_SIZES = {"gpt-nano", "gpt-micro", "gpt-mini", "llama-nano", "bert-nano", "transformer-nano"}
+CPU_SIZES = {"gpt-nano", "gpt-micro", "gpt-mini", "llama-nano", "bert-nano", "transformer-nano", "vit-nano"}
 
 
 def test_every_published_preset_has_its_count_here() -> None:

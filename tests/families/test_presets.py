@@ -86,10 +86,15 @@ def test_defaults_fit_the_runs_configuration_and_the_shape(name: str) -> None:
     training = check(TrainingConfig, found["training"])
     tokenizer = check(TokenizerConfig, found["tokenizer"])
     assert set(found["training"]) >= {"objective", "steps", "batch", "optimizer", "schedule"}
-    if any(stack.embedding.vocab is None for stack in preset(name).stacks.values()):  # no objective reads a signal
-        assert "token ids" in str(refused(for_objective, preset(name), training.objective))
+    kind = training.objective.kind
+    if kind == "image":
+        spec = training.objective.spec(preset(name), {"labels": list("abc"), "size": (32, 32), "channels": 3, "problem": "single"})
+        assert next(iter(spec.heads.values())).output == 3 and spec.top.embedding.input.image == 32
         return
-    spec = for_objective(preset(name), training.objective)
+    if any(stack.embedding.vocab is None for stack in preset(name).stacks.values()):  # no objective hears
+        assert "token ids" in str(refused(for_objective, preset(name), kind))
+        return
+    spec = for_objective(preset(name), kind)
     assert next(iter(spec.heads.values())).output == spec.top.embedding.vocab
     assert tokenizer.vocab_size in (None, *(stack.embedding.vocab for stack in spec.stacks.values()))
 

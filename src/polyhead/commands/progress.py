@@ -69,8 +69,9 @@ class Progress:
         pairs = training.objective.writes == "answers"
         shape = f"{training.batch} pairs" if pairs else f"{training.batch} × {prepared.context} tokens"
         learn = "" if facts["learns"] == facts["params"].total else f", {facts['learns']:,} of them learn"
-        self.say(f"model  {facts['params'].total:,} parameters{learn}, {training.objective.kind}, vocabulary {prepared.tokenizer.vocab_size:,}")
-        self.say(f"data   {sizes['train_tokens']:,} tokens to train on, {sizes['validation_tokens']:,} held out")
+        words, what = ("", "pictures") if prepared.tokenizer is None else (f", vocabulary {prepared.tokenizer.vocab_size:,}", "tokens")
+        self.say(f"model  {facts['params'].total:,} parameters{learn}, {training.objective.kind}{words}")
+        self.say(f"data   {sizes['train_tokens']:,} {what} to train on, {sizes['validation_tokens']:,} held out")
         self.say(f"plan   {training.steps:,} steps of {shape}, {seen:.2g} times over the data")
         self.say(f"path   {self.path}, because {facts['why']}")
         for text in prepared.notes:

@@ -68,8 +68,9 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     per_step = timed[len(timed) // 2]
     seen = tokens / len(times) * training.steps
     return {
-        "parameters": spec.params().total, "learns": count(training.trained, spec), "parts": spec.params().parts, "objective": training.objective.kind, "answers": training.objective.writes == "answers",
-        "data": prepared.sizes, "notes": prepared.notes, "vocabulary": prepared.tokenizer.vocab_size,
+        "parameters": spec.params().total, "learns": count(training.trained, spec), "parts": spec.params().parts,
+        "objective": training.objective.kind, "answers": training.objective.writes == "answers",
+        "data": prepared.sizes, "notes": prepared.notes, "vocabulary": None if prepared.tokenizer is None else prepared.tokenizer.vocab_size,
         "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
         "flops": 3 * spec.flops(prepared.context).total / prepared.context * seen, "first_loss": first,
@@ -89,7 +90,7 @@ def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
     learn = "" if found["learns"] == found["parameters"] else f", {found['learns']:,} of them learn"
     batch = f"{found['batch']} pairs" if pairs else f"{found['batch']} × {found['context']} tokens"
     rows = [
-        ("model", f"{config.model}, {found['parameters']:,} parameters{learn}, {found['objective']}, vocabulary {found['vocabulary']:,}"),
+        ("model", f"{config.model}, {found['parameters']:,} parameters{learn}, {found['objective']}" + (f", vocabulary {found['vocabulary']:,}" if found["vocabulary"] else "")),
         ("data", f"{found['data']['train_tokens']:,} tokens to train on, {found['data']['validation_tokens']:,} held out"),
         ("plan", f"{found['steps']:,} steps of {batch}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
                  f"{found['flops']:.2g} FLOPs"),

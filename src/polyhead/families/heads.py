@@ -70,25 +70,28 @@ def with_heads(spec: ModelSpec, tasks: dict[str, int | None], source: str = "") 
     heads: dict[str, Any] = {}
     for task, outputs in tasks.items():
         kept = (n for n, h in spec.heads.items() if h.task == task and outputs in (None, h.output) and (task != "embed" or h.pools))
-        name = next(kept, None)
-        own = None if name is None else spec.heads[name].model_dump(mode="json")
-        heads[name or task] = own or _of_family(spec, task, outputs) or _standard(spec, task, outputs)
+        own = next(kept, None)
+        if own is not None:
+            heads[own] = spec.heads[own].model_dump(mode="json")
+        else:
+            heads |= _of_family(spec, task, outputs) or {task: _standard(spec, task, outputs)}
     if {n: h.model_dump(mode="json") for n, h in spec.heads.items()} == heads and list(spec.heads) == list(heads):
         return spec
     return check(ModelSpec, spec.model_dump(mode="json") | {"heads": heads}, source or "the heads")
 
 
 def _of_family(spec: ModelSpec, task: str, outputs: int | None) -> dict[str, Any] | None:
-    """The head as the family's published classes have it; None where there is none, or the architecture is another."""
+    """{name: head} as the family's published classes have it; None where there is none, or the architecture is another."""
     recipe = recipes().get(spec.family, {})
-    form = recipe.get("hf", {}).get("heads", {}).get(task)
-    if form is None or task in LANGUAGE.values() or form["task"] != task:
+    if "hf" not in recipe or task in LANGUAGE.values() or task == "embed":
         return None
     try:
         bound = bind(check(ModelSpec, spec.model_dump(mode="json") | {"heads": STATES}, "states"), recipe)
-        return fill(form, recipe["values"] | bound | {"labels": outputs})
+        forms = fill(recipe["hf"]["heads"], recipe["values"] | bound | {"labels": outputs})
     except (ConfigError, KeyError):
         return None
+    names = [name for name, form in forms.items() if form["task"] == task]
+    return {name: forms[name] for name in sorted(names, key=lambda n: n != task)[:1]} or None
 
 
 def _standard(spec: ModelSpec, task: str, outputs: int | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ RECIPES = {
         },
         "tokenizer": {"kind": "bytes"},
         "training": {
-            "objective": "masked", "steps": 10000, "batch": 32,
+            "objective": "image", "steps": 10000, "batch": 32,
             "optimizer": {"kind": "adamw", "lr": "$lr", "betas": [0.9, 0.999], "weight_decay": 0.1}, "schedule": {"kind": "cosine", "warmup": 0.03, "final": 0.0},
         },
         "hf": {
@@ -56,6 +56,7 @@ RECIPES = {
 }  # fmt: skip
 
 PRESETS = {
+    "vit-nano": {"recipe": "vit", "width": 96, "layers": 6, "heads": 4, "image": 28, "patch": 4, "channels": 1, "inner": 192, "eps": 1e-6, "lr": 2e-3, "labels": 10},
     "vit-base-16-224": {"recipe": "vit", "width": 768, "layers": 12, "heads": 12},
     "vit-large-16-224": {"recipe": "vit", "width": 1024, "layers": 24, "heads": 16},
 }  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from polyhead.data import Objective, PairFile, Source, TokenFile, pack
+from polyhead.data import Objective, Source, pack
 from polyhead.errors import ConfigError
 from polyhead.generate import load
 from polyhead.nn import ModelSpec
@@ -16,6 +15,7 @@ from polyhead.text import Tokenizer
 
 from .config import RunConfig
 from .objectives import Given
+from .packed import Packed, bytes_in, facts_of, first_source, mark_of, tokens_in
 from .parallel import Ranks
 from .reading import open_data
 from .settings import spec_of
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
     bytes of the held-out text; example: of pairs, the first held-out source; mark: what tells these tokens from others;
     facts: of the data, such as its labels."""
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     spec: ModelSpec
     train: Objective
     validation: Objective
@@ -54,20 +54,21 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
         ranks.barrier()
         made = _make(config, folder, lambda *_: None, start)
     tokenizer, train, held, notes = made
+    facts, objective = facts_of(train), config.training.objective
     if spec is None:
-        spec = spec_for(config.training.trained, spec_of(config, tokenizer.vocab_size, getattr(train, "facts", None)))
+        spec = spec_for(config.training.trained, spec_of(config, None if tokenizer is None else tokenizer.vocab_size, facts))
     given = Given(spec, context_of(config, spec), tokenizer, config.data.documents)
-    objectives = [config.training.objective.dataset(part, given) for part in (train, held)]
-    for objective in objectives:
-        if len(objective) < 1:
-            raise objective.too_short(1)
-        notes = notes + list(getattr(objective, "notes", []))
+    objectives = objective.datasets(train, held, given)
+    for part in objectives:
+        if len(part) < 1:
+            raise part.too_short(1)
+        notes = notes + list(getattr(part, "notes", []))
     sizes = {"train_tokens": tokens_in(train), "validation_tokens": tokens_in(held)}
     sizes |= {"train_samples": len(objectives[0]), "validation_samples": len(objectives[1])}
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
     notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
-    return Prepared(tokenizer, spec, objectives[0], objectives[1], given.context, size, sizes, notes, example, mark_of(train, held), dict(getattr(train, "facts", None) or {}))
+    return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts | objective.meta(objectives[0]))
 
 
 def context_of(config: RunConfig, spec: ModelSpec) -> int:
@@ -75,53 +76,25 @@ def context_of(config: RunConfig, spec: ModelSpec) -> int:
     return config.training.context or spec.context
 
 
-def tokens_in(file: TokenFile | PairFile) -> int:
-    return len(file.file) if isinstance(file, PairFile) else len(file)
-
-
-def bytes_in(file: TokenFile | PairFile) -> int:
-    """UTF-8 bytes behind the tokens; 0 for pairs, whose bits per byte would mix two texts."""
-    return file.bytes if isinstance(file, TokenFile) else 0
-
-
-def mark_of(*files: TokenFile | PairFile) -> str:
-    """A hash of the lengths and of 4,096 tokens at each of up to 64 places: by content, whatever the files' names and
-    times, and as quick for a large corpus as for a small one."""
-    digest = hashlib.sha256()
-    for file in files:
-        tokens = file.file.tokens if isinstance(file, PairFile) else file.tokens
-        digest.update(f"{len(tokens)} {tokens.dtype}".encode())
-        for start in range(0, len(tokens), max(4096, len(tokens) // 64)):
-            digest.update(tokens[start : start + 4096].tobytes())
-    return digest.hexdigest()
-
-
-def first_source(file: TokenFile | PairFile, tokenizer: Tokenizer) -> str | None:
-    if isinstance(file, TokenFile):
-        return None
-    (starts, ends), tokens = file.sources, file.file.tokens
-    return tokenizer.decode(tokens[starts[0] : ends[0]].tolist())
-
-
-def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> tuple[Tokenizer, Any, Any, list[str]]:
+def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> tuple[Tokenizer | None, Packed, Packed, list[str]]:
     data, storage, kinds = config.data, folder / "data", config.training.objective.takes
     kind = kinds[0] if len(kinds) == 1 else None
-    source = open_data(data, data.path, kind)
+    size = data.image_size or (None if start is None else start.image_size)
+    source = open_data(data, data.path, kind, size)
     if data.validation is None:
         train, held = source.holdout(data.holdout, config.seed)
     else:
-        train, held = source, open_data(data, data.validation, kind)
+        train, held = source, open_data(data, data.validation, kind, size)
     if source.kind not in kinds:
         raise ConfigError(
             f"{source.name} holds {source.kind}", expected=" or ".join(kinds), received=source.kind,
             change="name other columns with data.columns, or leave training.objective to the data",
         )  # fmt: skip
     storage.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(config, train, folder, tell, start)
-    tell("stage", {"text": "packing tokens"})
-    packed, packed_held = (
-        pack(part, tokenizer, storage / f"{name}.tokens") for name, part in (("train", train), ("valid", held))
-    )
+    tokenizer = None if source.kind == "images" else _tokenizer(config, train, folder, tell, start)
+    tell("stage", {"text": "packing pictures" if tokenizer is None else "packing tokens"})
+    packed = pack(train, tokenizer, storage / "train.tokens")
+    packed_held = pack(held, tokenizer, storage / "valid.tokens", labels=facts_of(packed).get("labels"))
     return tokenizer, packed, packed_held, [*source.notes, *train.notes]
 
 
@@ -149,7 +122,7 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell, start
     size = None if asked.kind in ("chars", "bytes") else asked.vocab_size or DEFAULT_VOCAB
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        tokenizer = Tokenizer.train(train.texts(), asked.kind, size)
+        tokenizer = Tokenizer.train(train.texts(), asked.kind, size, sentinels=config.training.objective.sentinels)
     for warning in said:
         tell("note", {"text": str(warning.message)})
     if folder.exists():

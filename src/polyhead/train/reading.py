@@ -10,14 +10,15 @@ from polyhead.errors import ConfigError
 from .config import DataConfig
 
 
-def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None) -> Source:
+def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: int | None = None) -> Source:
     """The source a config names, refused if it is of the wrong kind for the objective."""
     where = path if isinstance(path, str) else list(path)
     if isinstance(where, str) and "," in where and not Path(where).exists():
         where = where.split(",")
     columns = data.columns.split(",") if data.columns else None
     source = open_source(
-        where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad
+        where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad,
+        image_size=image_size or data.image_size,
     )
     if kind is not None and source.kind != kind:
         needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else "text"

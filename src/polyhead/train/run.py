@@ -73,6 +73,7 @@ class Run:
         kind = self.training.objective.makes(spec)
         self.count_steps(prepared, saved)
         if self.training.objective.writes == "continues" and self.training.every("sample_every"):
+            assert prepared.tokenizer is not None, "what writes has one"
             sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
         meta = self._meta(prepared, start, compiled, kind)
@@ -147,7 +148,7 @@ class Run:
         kept = read_json(self.folder / "meta.json") if start is None and (self.folder / "meta.json").exists() else {}
         meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": kind}
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
-        facts = {name: prepared.facts[name] for name in ("labels", "problem") if prepared.facts.get(name) is not None}
+        facts = {name: prepared.facts[name] for name in ("labels", "problem", "preprocessor") if prepared.facts.get(name) is not None}
         return meta | {"machine": machine(self.ranks.device)} | facts
 
     def _leave_beside(self, trainer: Trainer, prepared: Prepared) -> None:
@@ -185,7 +186,8 @@ class Run:
 
     def _write_head(self, spec: ModelSpec, prepared: Prepared, meta: dict[str, Any]) -> None:
         write_text(self.folder / "spec.json", spec.model_dump_json(indent=1, exclude_defaults=False))
-        prepared.tokenizer.save(self.folder / "tokenizer.json")
+        if prepared.tokenizer is not None:
+            prepared.tokenizer.save(self.folder / "tokenizer.json")
         write_json(self.folder / "meta.json", meta)
 
     def _facts(self, spec: ModelSpec, prepared: Prepared, compiled: bool, start: int) -> dict[str, Any]:

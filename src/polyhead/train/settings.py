@@ -179,7 +179,9 @@ def settled(config: RunConfig) -> RunConfig:
         return config
     spec, named = changed(config), usual(config.model)["training"].get("objective")
     training = check(TrainingConfig, {"objective": named}, config.model) if named is not None else None
-    source = open_data(config.data, config.data.path, "pairs" if named == "seq2seq" else None)
+    source = open_data(config.data, config.data.path)
+    if training is not None and source.kind == "labelled" and "pairs" in training.objective.takes:  # few targets look like classes
+        source = open_data(config.data, config.data.path, "pairs")
     if training is None or source.kind not in training.objective.takes:
         training = check(TrainingConfig, {"objective": fitting(spec, source.kind, source.name)}, config.model)
     return config.model_copy(update={"training": config.training.model_copy(update={"objective": training.objective})})
@@ -191,7 +193,7 @@ def changed(config: RunConfig) -> ModelSpec:
     return override(spec, config.overrides) if config.overrides else spec
 
 
-def spec_of(config: RunConfig, vocab: int, facts: Mapping[str, Any] | None = None) -> ModelSpec:
+def spec_of(config: RunConfig, vocab: int | None, facts: Mapping[str, Any] | None = None) -> ModelSpec:
     """The spec a run trains: overrides, its context, its objective's head, its tokenizer's vocabulary. facts: of the packed
     data, such as its labels.
 
@@ -208,12 +210,13 @@ def spec_of(config: RunConfig, vocab: int, facts: Mapping[str, Any] | None = Non
     if context is not None and not trained:
         spec = with_context(spec, context)
     spec = config.training.objective.spec(spec, dict(facts or {}))
-    teacher = config.training.objective.teacher
+    teacher, rows = config.training.objective.teacher, spec.vocab
+    if rows is None or vocab is None:
+        return spec
     if teacher is not None:
         return with_vocab(spec, architecture(teacher).vocab or vocab)
-    rows = spec.vocab
-    if rows is None or (config.tokenizer.path is None and not trained):
-        return spec if rows is None else with_vocab(spec, vocab)
+    if config.tokenizer.path is None and not trained:
+        return with_vocab(spec, vocab)
     if vocab > rows:
         raise ConfigError(
             "the tokenizer is larger than the model's embedding", expected=f"at most {rows} tokens",

@@ -13,7 +13,7 @@ from polyhead.errors import ConfigError
 from polyhead.families import presets, resolve
 from polyhead.generate import Model, load
 from polyhead.generate.folder import read_architecture, weights
-from polyhead.nn import ModelSpec, PairSpec, Transformer
+from polyhead.nn import ModelSpec, PairSpec, Patches, Transformer
 from polyhead.text import Tokenizer
 
 from .trained import UPDATES
@@ -46,6 +46,8 @@ class Start:
         if self._model.tokenizer is None and self._model.text_spec.vocab is not None:
             raise ConfigError(f"{name} has no tokenizer", expected="a model with tokenizer.json", received="none", change="add the tokenizer's files to the folder")
         self.tokenizer: Tokenizer | None = self._model.tokenizer
+        reads = self._model.text_spec.top.embedding.input
+        self.image_size = reads.image if isinstance(reads, Patches) else None
 
     def give(self, net: Transformer) -> list[str]:
         """Copy the weights into a new network; returns what begins anew, in words. The model is forgotten behind it.

@@ -2,8 +2,13 @@
 
 base.py        what all of them are: spec and Learner
 language.py    causal, masked, seq2seq
+corrupted.py   spans taken out (T5), damaged texts (BART), given beginnings
 replaced.py    a generator fills in, the model finds out (ELECTRA)
 distilled.py   learning from a larger model (DistilBERT)
+instructed.py  what the assistant says
+preferred.py   the better of two answers (DPO)
+contrast.py    embeddings
+pictured.py    pictures
 choosing.py    which objective fits a model and its data
 """
 
@@ -14,12 +19,18 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from .base import Given, Learner, ObjectiveSpec
+from .contrast import ContrastSpec
+from .corrupted import CorruptedSpec, DenoisingSpec, PrefixSpec
 from .distilled import DistilledSpec
+from .instructed import InstructSpec
 from .language import CausalSpec, MaskedSpec, Seq2SeqSpec
+from .pictured import ImageSpec
+from .preferred import PreferSpec
 from .replaced import ReplacedSpec
 
 __all__ = [
-    "CausalSpec", "DistilledSpec", "Given", "Learner", "MaskedSpec", "ObjectiveChoice", "ObjectiveSpec", "ReplacedSpec", "Seq2SeqSpec",
+    "CausalSpec", "ContrastSpec", "CorruptedSpec", "DenoisingSpec", "DistilledSpec", "Given", "ImageSpec", "InstructSpec", "Learner", "MaskedSpec",
+    "ObjectiveChoice", "ObjectiveSpec", "PreferSpec", "PrefixSpec", "ReplacedSpec", "Seq2SeqSpec",
 ]  # fmt: skip
 
 
@@ -29,5 +40,7 @@ def _named(value: Any) -> Any:
 
 
 ObjectiveChoice = Annotated[
-    CausalSpec | MaskedSpec | Seq2SeqSpec | ReplacedSpec | DistilledSpec, Field(discriminator="kind"), BeforeValidator(_named)
-]
+    CausalSpec | PrefixSpec | MaskedSpec | ReplacedSpec | CorruptedSpec | DenoisingSpec | Seq2SeqSpec | DistilledSpec | ContrastSpec
+    | InstructSpec | PreferSpec | ImageSpec,
+    Field(discriminator="kind"), BeforeValidator(_named),
+]  # fmt: skip

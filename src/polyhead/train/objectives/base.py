@@ -30,8 +30,14 @@ class Given(NamedTuple):
 
     spec: ModelSpec
     context: int
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     documents: bool = False
+
+    @property
+    def words(self) -> Tokenizer:
+        """The tokenizer of a run on text."""
+        assert self.tokenizer is not None, "pictures alone have none"
+        return self.tokenizer
 
 
 class ObjectiveSpec(BaseModel):
@@ -56,6 +62,11 @@ class ObjectiveSpec(BaseModel):
         return None
 
     @property
+    def sentinels(self) -> int:
+        """How many sentinels a tokenizer that is trained for it must reserve."""
+        return 0
+
+    @property
     def fixed(self) -> bool:
         """`steady`, with these constants."""
         return self.steady
@@ -71,6 +82,14 @@ class ObjectiveSpec(BaseModel):
     def dataset(self, file: Any, given: Given) -> Objective:
         """The packed data as batches."""
         raise NotImplementedError
+
+    def datasets(self, train: Any, held: Any, given: Given) -> tuple[Objective, Objective]:
+        """Both parts; one may need to know the other."""
+        return self.dataset(train, given), self.dataset(held, given)
+
+    def meta(self, train: Objective) -> dict[str, Any]:
+        """What the trained model must know of its training data, beside the labels."""
+        return {}
 
     def learner(self, net: Transformer, config: TrainingConfig) -> Learner:
         return Learner(net, config)

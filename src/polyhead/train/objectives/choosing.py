@@ -6,8 +6,11 @@ from polyhead.errors import ConfigError
 from polyhead.nn import ModelSpec
 
 _BY_DATA = {
-    "text": {"decoder": "causal", "encoder": "masked"},
-    "pairs": {"both": "seq2seq"},
+    "text": {"decoder": "causal", "encoder": "masked", "both": "corrupted"},
+    "pairs": {"both": "seq2seq", "decoder": "instruct", "encoder": "contrast"},
+    "chat": {"decoder": "instruct"},
+    "preferences": {"decoder": "prefer"},
+    "images": {"encoder": "image"},
 }
 
 

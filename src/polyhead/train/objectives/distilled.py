@@ -57,7 +57,7 @@ class DistilledSpec(ObjectiveSpec):
     def dataset(self, file: Any, given: Given) -> Objective:
         if given.spec.encoder is None:
             return Causal(file, given.context, documents=given.documents)
-        return Masked(file, given.context, given.tokenizer, rate=self.rate, documents=given.documents)
+        return Masked(file, given.context, given.words, rate=self.rate, documents=given.documents)
 
     def learner(self, net: Transformer, config: Any) -> Learner:
         teacher = load(self.source).net

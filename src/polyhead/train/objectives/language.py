@@ -55,7 +55,7 @@ class MaskedSpec(ObjectiveSpec):
 
     def dataset(self, file: Any, given: Given) -> Objective:
         return Masked(
-            file, given.context, given.tokenizer, rate=self.rate, unit=self.unit, pairing=self.pairing, short=self.short,
+            file, given.context, given.words, rate=self.rate, unit=self.unit, pairing=self.pairing, short=self.short,
             documents=given.documents,
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ class ReplacedSpec(ObjectiveSpec):
         return with_head(spec, "rtd", 1)
 
     def dataset(self, file: Any, given: Given) -> Objective:
-        return Masked(file, given.context, given.tokenizer, rate=self.rate, split=(0.85, 0.0, 0.15), documents=given.documents)
+        return Masked(file, given.context, given.words, rate=self.rate, split=(0.85, 0.0, 0.15), documents=given.documents)
 
     def learner(self, net: Transformer, config: Any) -> Learner:
         return ReplacedLearner(net, config, self)
