@@ -148,7 +148,7 @@ class Run:
         kept = read_json(self.folder / "meta.json") if start is None and (self.folder / "meta.json").exists() else {}
         meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": kind}
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
-        facts = {name: prepared.facts[name] for name in ("labels", "problem", "preprocessor") if prepared.facts.get(name) is not None}
+        facts = {name: prepared.facts[name] for name in ("labels", "problem", "preprocessor", "no_answer") if prepared.facts.get(name) is not None}
         return meta | {"machine": machine(self.ranks.device)} | facts
 
     def _leave_beside(self, trainer: Trainer, prepared: Prepared) -> None:
