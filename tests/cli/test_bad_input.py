@@ -102,10 +102,10 @@ def test_a_spec_file_from_a_newer_version_is_refused(polyhead, folder: Path) -> 
 
 
 def test_two_kinds_of_data_are_told_apart(polyhead, folder: Path) -> None:
-    result = polyhead("train", "transformer-nano", "book.txt", "-o", "a")
+    result = polyhead("train", "transformer-nano", "book.txt", "-o", "a", "training.objective=seq2seq")
     assert result.code == 2 and "IN: … OUT: …" in result.err  # the one kind of plain text that is pairs
     (folder / "rows.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
-    result = polyhead("train", "transformer-nano", "rows.jsonl", "-o", "a")
+    result = polyhead("train", "transformer-nano", "rows.jsonl", "-o", "a", "training.objective=seq2seq")
     assert result.code == 2 and "pairs" in result.err, result.err
 
 

@@ -32,7 +32,7 @@ def test_a_run_leaves_a_whole_folder_that_loads(shape: str, data, tmp_path: Path
     model = go(shape, data, tmp_path / "run", tell=lambda name, fields: told.append(name))
     there = {path.name for path in (tmp_path / "run").iterdir()}
     assert there >= {"config.yaml", "spec.json", "tokenizer.json", "meta.json", "metrics.jsonl", "data", "checkpoints", "report.html"}
-    assert ".lock" not in there and ("samples.jsonl" in there) == (shape not in ("masked", "layer-decay"))
+    assert ".lock" not in there and ("samples.jsonl" in there) == (shape not in ("masked", "layer-decay", "replaced"))
     assert told.count("step") == 10 and told[-1] == "report" and told.count("save") == 4
     loaded = ph.load(tmp_path / "run")
     assert loaded.meta["step"] == 10 and loaded.objective == model.objective

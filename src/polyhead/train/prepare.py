@@ -123,6 +123,7 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell, start
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         tokenizer = Tokenizer.train(train.texts(), asked.kind, size, sentinels=config.training.objective.sentinels)
+    tokenizer = tokenizer.framed() if config.training.objective.frames else tokenizer
     for warning in said:
         tell("note", {"text": str(warning.message)})
     if folder.exists():

@@ -8,6 +8,7 @@ distilled.py   learning from a larger model (DistilBERT)
 instructed.py  what the assistant says
 preferred.py   the better of two answers (DPO)
 contrast.py    embeddings
+rows.py        classes, tags, answers
 pictured.py    pictures
 choosing.py    which objective fits a model and its data
 """
@@ -27,10 +28,11 @@ from .language import CausalSpec, MaskedSpec, Seq2SeqSpec
 from .pictured import ImageSpec
 from .preferred import PreferSpec
 from .replaced import ReplacedSpec
+from .rows import AnswerSpec, ClassifySpec, TagSpec
 
 __all__ = [
-    "CausalSpec", "ContrastSpec", "CorruptedSpec", "DenoisingSpec", "DistilledSpec", "Given", "ImageSpec", "InstructSpec", "Learner", "MaskedSpec",
-    "ObjectiveChoice", "ObjectiveSpec", "PreferSpec", "PrefixSpec", "ReplacedSpec", "Seq2SeqSpec",
+    "AnswerSpec", "CausalSpec", "ClassifySpec", "ContrastSpec", "CorruptedSpec", "DenoisingSpec", "DistilledSpec", "Given", "ImageSpec", "InstructSpec", "Learner", "MaskedSpec",
+    "ObjectiveChoice", "ObjectiveSpec", "PreferSpec", "PrefixSpec", "ReplacedSpec", "Seq2SeqSpec", "TagSpec",
 ]  # fmt: skip
 
 
@@ -41,6 +43,6 @@ def _named(value: Any) -> Any:
 
 ObjectiveChoice = Annotated[
     CausalSpec | PrefixSpec | MaskedSpec | ReplacedSpec | CorruptedSpec | DenoisingSpec | Seq2SeqSpec | DistilledSpec | ContrastSpec
-    | InstructSpec | PreferSpec | ImageSpec,
+    | InstructSpec | PreferSpec | ClassifySpec | TagSpec | AnswerSpec | ImageSpec,
     Field(discriminator="kind"), BeforeValidator(_named),
 ]  # fmt: skip

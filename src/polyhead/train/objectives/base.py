@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyhead.data import Objective
 from polyhead.nn import At, Batch, ModelSpec, Tokens, Transformer
+from polyhead.nn.pattern import Marked, leaves
 from polyhead.text import Tokenizer
 
 from ..loss import loss_sum
@@ -34,6 +35,17 @@ class Given(NamedTuple):
     documents: bool = False
 
     @property
+    def types(self) -> bool:
+        """Whether the model tells the first text of a row from the second by token types."""
+        return next(iter(self.spec.stacks.values())).embedding.types > 1
+
+    @property
+    def marks(self) -> bool:
+        """Whether some tokens are seen by all (Longformer)."""
+        patterns = [block.attention.pattern for stack in self.spec.stacks.values() for block in stack.blocks.values()]
+        return any(isinstance(leaf, Marked) for pattern in patterns for leaf in leaves(pattern))
+
+    @property
     def words(self) -> Tokenizer:
         """The tokenizer of a run on text."""
         assert self.tokenizer is not None, "pictures alone have none"
@@ -45,7 +57,7 @@ class ObjectiveSpec(BaseModel):
 
     takes: the kinds of data it trains on, the usual one first. writes: what its models do with a prompt: they go on with it,
     answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
-    the loss looks at the model the run began with.
+    the loss looks at the model the run began with. frames: whether a new tokenizer must put <cls> and <sep> around texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -55,6 +67,7 @@ class ObjectiveSpec(BaseModel):
     writes: ClassVar[Literal["continues", "answers", "nothing"]] = "nothing"
     steady: ClassVar[bool] = True
     anchored: ClassVar[bool] = False
+    frames: ClassVar[bool] = False
 
     @property
     def teacher(self) -> str | None:

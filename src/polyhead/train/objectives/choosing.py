@@ -10,6 +10,9 @@ _BY_DATA = {
     "pairs": {"both": "seq2seq", "decoder": "instruct", "encoder": "contrast"},
     "chat": {"decoder": "instruct"},
     "preferences": {"decoder": "prefer"},
+    "labelled": {"encoder": "classify", "decoder": "classify"},
+    "tagged": {"encoder": "tag", "decoder": "tag"},
+    "questions": {"encoder": "answer"},
     "images": {"encoder": "image"},
 }
 

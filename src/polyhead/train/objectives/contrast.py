@@ -23,6 +23,7 @@ class ContrastSpec(ObjectiveSpec):
     kind: Literal["contrast"] = "contrast"
     temperature: float = Field(0.05, gt=0)
     takes: ClassVar[tuple[str, ...]] = ("pairs", "text")
+    frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
