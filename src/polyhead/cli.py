@@ -103,7 +103,9 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on data it has not seen, by the metrics of what it was trained for.
+    """Measure a model on data it has not seen.
+
+    By the metrics of what it was trained for.
 
     A decoder: loss, perplexity, bits per byte. An encoder: loss and accuracy on masked tokens. An encoder–decoder: loss,
     exact match, BLEU, chrF. A classifier: accuracy, F1. A tagger: accuracy, F1 of spans. Answers: exact match and F1 as

@@ -14,7 +14,7 @@ from polyhead.families.own import check_hf
 from polyhead.families.unpublished import UNPUBLISHED
 
 FOLDER = Path(families.__file__).parent
-LOGIC = {"__init__", "__main__", "document", "exchange", "laying", "layouts", "nearness", "own", "pairs", "presets", "problems", "rows", "scalings", "unpublished"}
+LOGIC = {"__init__", "__main__", "document", "exchange", "heads", "laying", "layouts", "nearness", "own", "pairs", "presets", "problems", "rows", "scalings", "unpublished"}
 DATA = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LOGIC)
 
 

@@ -82,6 +82,8 @@ def _asked(sample: list[Row], first: Row, asked: Asked) -> Columns | None:
     if None in there:
         return None
     label = there[-1] or ""
+    if asked.kind is None and tuple(plain_name(column or "") for column in there) in PAIR_COLUMNS:
+        return None
     named = plain_name(label) in (*LABELS, *MAYBE_LABELS) or not isinstance(value_of(first, label), str)
     if asked.kind is None and len(columns) == 2 and not named and not _few(sample, label):
         return None
