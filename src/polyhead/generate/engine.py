@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, OutOfMemory, UserError
 from ..nn import Cache, LearnedSpec, ModelSpec, StackSpec, Tokens, Transformer
-from ..nn.pattern import blocked, causal_only
+from ..nn.pattern import Prefix, blocked, causal_only, leaves
 from ..tasks.rows import batch, evaluating
 
 
@@ -35,6 +35,8 @@ class Engine:
         self.net, self.spec = prepared if prepared is not None else net, net.spec
         self.head = language_head(self.spec, hears)
         self.vocab: int = self.spec.heads[self.head].output or 0
+        patterns = [b.attention.pattern for b in self.spec.top.blocks.values()]
+        self.prefixed = any(isinstance(leaf, Prefix) for pattern in patterns for leaf in leaves(pattern))  # prompts are seen whole
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +66,10 @@ class Engine:
         read = source if source is None or isinstance(source, Tokens) else batch(source, self.device)
         check_room(self.spec, longest, budget, 0 if read is None or read.ids is None else read.ids.shape[1], extrapolate)
         tokens = batch(prompts, self.device, left=True)
+        if self.prefixed:
+            assert tokens.ids is not None, "prompts are ids"
+            real = torch.ones_like(tokens.ids, dtype=torch.bool) if tokens.pos is None else tokens.pos >= 0
+            tokens = tokens._replace(mark=real)
         cache = self._new_cache(len(prompts), longest + budget - 1)
         with evaluating(self.net):
             x, _ = self.net.hidden(tokens, read, cache)
