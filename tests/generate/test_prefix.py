@@ -32,10 +32,11 @@ def test_steps_equal_one_pass_with_the_prompt_marked() -> None:
     engine, prompts = Engine(net), [[5, 6, 7, 8], [9, 10]]  # of unequal length: padded on the left
     state, logits = engine.prefill(prompts, 4)
     more: list[int] = []
-    for _ in range(4):
+    for left in (3, 2, 1, 0):
         for row, prompt in enumerate(prompts):
             assert (logits[row] - whole(net, prompt, more)).abs().max() < 1e-12
-        more.append(11 + len(more))
-        logits = engine.step(state, torch.tensor([more[-1]] * 2))
+        if left:
+            more.append(11 + len(more))
+            logits = engine.step(state, torch.tensor([more[-1]] * 2))
     causal = net(Tokens(torch.tensor([prompts[0]])))[0, -1]
     assert (whole(net, prompts[0], []) - causal).abs().max() > 1e-3, "without the mark it is another model"
