@@ -293,7 +293,10 @@ def _write(spec: ModelSpec, name: str, source: Config | None) -> tuple[Config, R
     bound = bind(spec, recipe)
     config: Config = {key: allowed[-1] for key, allowed in hf.get("when", {}).items()}
     for key, value, *rest in sorted(hf["config"], key=lambda row: not is_choice(row)):  # choices bind more values
-        config |= _written(key, value, rest, bound, recipe["values"])
+        try:
+            config |= _written(key, value, rest, bound, recipe["values"])
+        except KeyError as lost:  # the row is made of a value that this spec does not have
+            raise ConfigError(f"another shape than the {name} family's", expected=f"a value {lost} for {spellings(key)[0]}", received="none") from None
     before = spelled_old((part_of(source or {}, hf["inside"]) if "outside" in hf else source) or {})
     config = {**before, **config, **own_words(hf["config"], config, before), **_own_labels(source or {}, config), "model_type": hf["types"][0], "architectures": [architecture]}
     if "outside" in hf:

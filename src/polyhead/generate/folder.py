@@ -34,6 +34,7 @@ from ..errors import CheckpointError, ConfigError, TokenizerError
 from ..families import is_pair
 from ..families import read_pair as read_pair_config
 from ..nn import ModelSpec, Pair, PairSpec, Transformer, merged
+from ..tasks.reading import PROBLEMS
 from ..text import Tokenizer
 from ..text.old import OLD_FILES
 
@@ -74,7 +75,7 @@ def write_huggingface(
     if isinstance(net, Pair):
         config, tensors = pair_as_huggingface(net, kept.get("config"))
     else:
-        config, tensors = as_huggingface(net, kept.get("config"), leave=None if embeds is None else HEAD)
+        config, tensors = as_huggingface(net, _named(kept.get("config"), meta), leave=None if embeds is None else HEAD)
         config |= {key: value for key, value in _token_ids(tokenizer, meta, net.spec).items() if config.get(key) is None}
     config |= {} if dtype is None else {"torch_dtype": str(dtype).removeprefix("torch.")}
     generation, preprocessor = kept.get("generation"), meta.get("preprocessor")
@@ -91,6 +92,17 @@ def write_huggingface(
             write_tensors(stage / inner / WEIGHTS, tensors, dtype=dtype)
 
     write_hf(folder, config, tensors, extra_json=extra, also=also, dtype=dtype, max_shard_bytes=max_shard)
+
+
+def _named(config: dict[str, Any] | None, meta: dict[str, Any]) -> dict[str, Any] | None:
+    """The config a model came with, with the classes that it was trained for since, and what its logits are."""
+    labels, problem = meta.get("labels"), meta.get("problem")
+    names = {"id2label": {str(i): name for i, name in enumerate(labels)}} if isinstance(labels, list) else {}
+    if problem is None and not names:
+        return config
+    kept = {key: value for key, value in (config or {}).items() if key != "problem_type"}  # that was of other classes
+    told = next((name for name, ours in PROBLEMS.items() if ours == problem), None)
+    return kept | names | ({} if told is None else {"problem_type": told})
 
 
 def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any], spec: ModelSpec) -> dict[str, int]:

@@ -14,7 +14,7 @@ from ..nn import At, ModelSpec, Pair, Tokens, Transformer
 from ..text import Tokenizer
 from .rows import batch, evaluating
 
-_PROBLEMS = {"single_label_classification": "single", "multi_label_classification": "multi", "regression": "number"}
+PROBLEMS = {"single_label_classification": "single", "multi_label_classification": "multi", "regression": "number"}
 _DOES = {"lm": "write", "mlm": "fill", "classify": "classify", "pair": "classify", "tag": "tag", "span": "answer", "embed": "embed", "image": "images"}
 _PAIR = {"next": ("follows", "does not follow"), "order": ("in order", "swapped")}
 
@@ -93,9 +93,9 @@ def problem_of(meta: Mapping[str, Any], count: int) -> str:
             raise ConfigError('meta["problem"] is not one of a classifier', expected="single | multi | number", received=repr(told)[:100])
         return str(told)
     told = _config(meta).get("problem_type")
-    if told is not None and told not in _PROBLEMS:
-        raise ConfigError("config.json: problem_type", expected=" | ".join(_PROBLEMS), received=repr(told)[:100])
-    return _PROBLEMS[told] if told is not None else "multi" if count == 1 else "single"
+    if told is not None and told not in PROBLEMS:
+        raise ConfigError("config.json: problem_type", expected=" | ".join(PROBLEMS), received=repr(told)[:100])
+    return PROBLEMS[told] if told is not None else "multi" if count == 1 else "single"
 
 
 def pair_labels(meta: Mapping[str, Any]) -> list[str]:
