@@ -78,7 +78,7 @@ def write_huggingface(
         config, tensors = as_huggingface(net, _named(kept.get("config"), meta), leave=None if embeds is None else HEAD)
         config |= {key: value for key, value in _token_ids(tokenizer, meta, net.spec).items() if config.get(key) is None}
     config |= {} if dtype is None else {"torch_dtype": str(dtype).removeprefix("torch.")}
-    generation, preprocessor = kept.get("generation"), meta.get("preprocessor")
+    generation, preprocessor = _ended(kept.get("generation"), config, meta), meta.get("preprocessor")
     extra = {META: {**{k: v for k, v in meta.items() if k not in ("huggingface", "preprocessor")}, "format": META_VERSION}}
     extra |= {} if generation is None else {GENERATION: generation}
     extra |= {} if preprocessor is None else {PREPROCESSOR: preprocessor}
@@ -103,6 +103,16 @@ def _named(config: dict[str, Any] | None, meta: dict[str, Any]) -> dict[str, Any
     kept = {key: value for key, value in (config or {}).items() if key != "problem_type"}  # that was of other classes
     told = next((name for name, ours in PROBLEMS.items() if ours == problem), None)
     return kept | names | ({} if told is None else {"problem_type": told})
+
+
+def _ended(generation: dict[str, Any] | None, config: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
+    """What generation_config.json says, with the ends of a text that were learnt since; None: config.json says it all."""
+    known = next((told["eos_token_id"] for told in (generation or {}, config) if "eos_token_id" in told), None)
+    eos, known = (told if isinstance(told, list) else [told] for told in (meta.get("eos"), known))
+    if all(number is None or number in known for number in eos):
+        return generation
+    beside = ("bos_token_id", "pad_token_id") if generation is None else ()  # of the two files, only this one is then asked
+    return {**(generation or {}), **{key: config[key] for key in beside if config.get(key) is not None}, "eos_token_id": meta["eos"]}
 
 
 def _token_ids(tokenizer: Tokenizer | None, meta: dict[str, Any], spec: ModelSpec) -> dict[str, int]:

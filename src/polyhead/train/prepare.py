@@ -68,7 +68,7 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
     notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
-    return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts | objective.meta(objectives[0]))
+    return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts | objective.meta(objectives[0], given))
 
 
 def context_of(config: RunConfig, spec: ModelSpec) -> int:

@@ -149,7 +149,8 @@ class Run:
         meta: dict[str, Any] = (start.meta if start is not None else kept) | {"format": 1, "objective": kind}
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
         facts = {name: prepared.facts[name] for name in ("labels", "problem", "preprocessor", "no_answer") if prepared.facts.get(name) is not None}
-        return meta | {"machine": machine(self.ranks.device)} | facts
+        own = None if prepared.tokenizer is None else prepared.tokenizer.eos
+        return meta | {"machine": machine(self.ranks.device)} | facts | ending(meta.get("eos"), own, prepared.facts.get("eos"))
 
     def _leave_beside(self, trainer: Trainer, prepared: Prepared) -> None:
         """What was trained beside the model, as a model of its own: ELECTRA's generator."""
@@ -265,6 +266,14 @@ def machine(device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
     }  # fmt: skip
+
+
+def ending(told: int | list[int] | None, own: int | None, more: int | None) -> dict[str, Any]:
+    """{"eos": every id that ends a text}, where `more` is none of those a model stops at already: told, else its tokenizer's own."""
+    known = told if isinstance(told, list) else [number for number in (own if told is None else told,) if number is not None]
+    if more is None or more in known:
+        return {}
+    return {"eos": [*known, more] if known else more}
 
 
 def due(number: int, every: int, total: int) -> bool:

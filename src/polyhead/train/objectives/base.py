@@ -100,8 +100,8 @@ class ObjectiveSpec(BaseModel):
         """Both parts; one may need to know the other."""
         return self.dataset(train, given), self.dataset(held, given)
 
-    def meta(self, train: Objective) -> dict[str, Any]:
-        """What the trained model must know of its training data, beside the labels."""
+    def meta(self, train: Objective, given: Given) -> dict[str, Any]:
+        """What the trained model must know of its training data, beside the labels. eos: an id that ends what it writes."""
         return {}
 
     def learner(self, net: Transformer, config: TrainingConfig) -> Learner:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from polyhead.data import Instruct, Objective
+from polyhead.data import Instruct, Objective, PairFile
 from polyhead.families import for_objective
 from polyhead.nn import ModelSpec
+from polyhead.text.turns import end_of_turn
 
 from .base import Given, ObjectiveSpec
 
@@ -29,3 +30,8 @@ class InstructSpec(ObjectiveSpec):
 
     def dataset(self, file: Any, given: Given) -> Objective:
         return Instruct(file, given.context, over=self.over)
+
+    def meta(self, train: Objective, given: Given) -> dict[str, Any]:
+        """Where writing stops: at the end of the assistant's turn, as the chat template has it; of prompts with completions at <eos>."""
+        assert isinstance(train, Instruct)
+        return {"eos": given.words.eos if isinstance(train.file, PairFile) else end_of_turn(given.words)}

@@ -46,7 +46,7 @@ class ImageSpec(ObjectiveSpec):
         first = Pictures(train, Augment(self.crop, self.flip, self.cutout, self.mixup))
         return first, Pictures(held, mean=first.mean, std=first.std)
 
-    def meta(self, train: Objective) -> dict[str, Any]:
+    def meta(self, train: Objective, given: Given) -> dict[str, Any]:
         assert isinstance(train, Pictures)
         return {"preprocessor": train.preprocessor()}
 

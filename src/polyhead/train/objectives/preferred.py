@@ -14,6 +14,7 @@ from torch import Tensor
 from polyhead.data import Objective, Prefer
 from polyhead.families import for_objective
 from polyhead.nn import Batch, ModelSpec, Transformer
+from polyhead.text.turns import end_of_turn
 
 from .base import Given, Learner, ObjectiveSpec, Sums
 
@@ -38,6 +39,9 @@ class PreferSpec(ObjectiveSpec):
 
     def dataset(self, file: Any, given: Given) -> Objective:
         return Prefer(file, given.context)
+
+    def meta(self, train: Objective, given: Given) -> dict[str, Any]:
+        return {"eos": end_of_turn(given.words)}
 
     def learner(self, net: Transformer, config: Any) -> Learner:
         return PreferLearner(net, config, self)
