@@ -68,26 +68,29 @@ def demo(
 
 @app.command()
 def train(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset (gpt-nano), a spec file, or a recipe.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset (gpt-nano), a spec file, a recipe, or a trained model: a folder, or owner/name on the Hub.")] = None,
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A file, a folder, two parallel files a.de,a.en, or a Hub data set owner/name.")] = None,
     settings: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="Settings of the run, such as training.steps=500 or model.decoder.layers=6.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The run's folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint; an empty folder starts fresh.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, from one real step, and write nothing.")] = False,
+    examples: Annotated[int | None, typer.Option("--show", metavar="N", min=1, help="Print the first N examples with what is learnt of them marked, and train nothing.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a preset, a spec or a recipe on text.
+    """Train a preset, or go on from a trained model.
 
+    The shape of the data decides what is learnt: text, pairs, labels, tags, questions, conversations, preferences, pictures.
     Every preset knows how it wants to be trained; settings change that. They may stand anywhere after the model.
     With --resume the model and the data may be left out.
 
     \b
     Example:
       polyhead train gpt-nano book.txt -o runs/a training.steps=500 seed=7
+      polyhead train bert-nano reviews.csv --show 3
     """
     from polyhead.commands.training import run_training
 
-    raise typer.Exit(run_training([model, data, *(settings or [])], out, resume, dry_run, as_json))
+    raise typer.Exit(run_training([model, data, *(settings or [])], out, resume, dry_run, examples, as_json))
 
 
 @app.command("eval")

@@ -8,7 +8,7 @@ import torch
 
 from polyhead.data import Causal, Contrast, Corrupted, Denoising, Masked, Prefix, Seq2Seq
 from polyhead.data.objectives import Answer, Classify, Tag
-from polyhead.data.showing import CLOSE, OPEN, show
+from polyhead.data.showing import BEGIN, CLOSE, END, OPEN, drawing, show
 from polyhead.errors import ConfigError
 from polyhead.nn.tokens import Batch, Tokens
 from polyhead.text import Tokenizer
@@ -75,7 +75,7 @@ def test_source_to_target(file, pairs_of, words) -> None:
 
 def test_contrast(file, words) -> None:
     lines = show(Contrast(file, 9, words).make(np.arange(2), 0, 0), 1, words)
-    assert lines == ["anchor   a dog ran away .", "positive a dog ran away ."]
+    assert lines == ["anchor   a dog ran away .", "positive ⟦a dog ran away .⟧"]
 
 
 def of(words: Tokenizer, *texts: str) -> Tokens:
@@ -149,11 +149,27 @@ def test_rows_of_the_objectives_with_labels(tmp_path) -> None:
 
 
 def test_pictures(words) -> None:
-    batch = Batch(Tokens(signal=torch.zeros(2, 3, 8, 8)), torch.tensor([[0.7, 0.3], [0, 1.0]]), torch.ones(2))
-    assert show(batch, 0, words, labels=["cat", "dog"]) == [
-        "inputs   3 × 8 × 8 values from 0.00 to 0.00", "targets  ⟦cat 0.70, dog 0.30⟧",
+    signal = torch.zeros(2, 3, 4, 6)
+    signal[0, :, :2, 1:] = torch.arange(5) / 4
+    batch = Batch(Tokens(signal=signal), torch.tensor([[0.7, 0.3], [0, 1.0]]), torch.ones(2))
+    assert show(batch, 0, None, labels=["cat", "dog"]) == [
+        "inputs   4 × 6 pixels, 3 channels, values from 0.00 to 1.00", "picture    :=#@", "", "targets  ⟦cat 0.70, dog 0.30⟧",
     ]  # fmt: skip
-    assert show(batch._replace(targets=torch.tensor([1, 0])), 0, words)[1] == "targets  ⟦1⟧"
+    assert show(batch._replace(targets=torch.tensor([1, 0])), 0, words)[-1] == "targets  ⟦1⟧"
+
+
+def test_a_large_picture_is_drawn_small() -> None:
+    drawn = drawing(torch.rand(3, 200, 400))
+    assert len(drawn) == 8 and max(map(len, drawn)) <= 32
+    assert drawing(torch.ones(1, 9, 1)) == [""] * 4 and drawing(torch.ones(1, 1, 9)) == [""]
+
+
+def test_what_data_holds_cannot_look_like_a_mark_or_move_a_cursor() -> None:
+    tokenizer = by_bytes()
+    text = tokenizer.encode(f"a{BEGIN}b{END}\x1b[2J")
+    batch = Batch(Tokens(torch.tensor([text])), torch.tensor([0]), torch.ones(1))
+    lines = show(batch, 0, tokenizer, labels=["\x1b[31mred\n"])
+    assert lines == ["inputs   a\\ufdd0b\\ufdd1\\x1b[2J", "targets  ⟦\\x1b[31mred\\n⟧"]
 
 
 def test_characters_over_several_tokens_and_control_characters(corpus_of) -> None:

@@ -1,4 +1,5 @@
-"""train --dry-run: everything up to one real step, in a temporary folder; says what the run would be."""
+"""train --dry-run: everything up to one real step, in a temporary folder; says what the run would be. train --show begins
+in the same way."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polyhead.report.page import duration
 
@@ -14,8 +15,41 @@ from .output import aligned, emit, is_terminal, note, quantity, say
 
 if TYPE_CHECKING:
     from polyhead.train import RunConfig
+    from polyhead.train.prepare import Prepared
+    from polyhead.train.run import Run
+    from polyhead.train.start import Start
 
 _TIMED = 3  # steps that are timed after one to warm up
+
+
+class Ready(NamedTuple):
+    """A run that could begin: its data prepared, its steps counted. begun: the model it would go on from; why: the reason for
+    its objective."""
+
+    run: Run
+    begun: Start | None
+    prepared: Prepared
+    why: str
+
+
+def ready(config: RunConfig, folder: Path) -> Ready:
+    """Everything before the model is built, in `folder`."""
+    from polyhead.train import Ranks
+    from polyhead.train.parallel import pick_device
+    from polyhead.train.prepare import prepare
+    from polyhead.train.run import Run
+    from polyhead.train.settings import chosen
+    from polyhead.train.start import Start, is_model
+
+    ranks = Ranks(device=pick_device(config.training.device))
+    tell = (lambda name, fields: note(f"{fields['text']} …")) if is_terminal(sys.stderr) else (lambda *_: None)
+    config, why = chosen(config)
+    run = Run(config, folder, ranks, tell)
+    run.set_threads(None)
+    begun = Start(config.model) if is_model(config.model) else None
+    prepared = prepare(run.config, folder, ranks, tell, begun)
+    run.count_steps(prepared, None)
+    return Ready(run, begun, prepared, why)
 
 
 def rehearse(config: RunConfig, as_json: bool) -> int:
@@ -31,25 +65,14 @@ def rehearse(config: RunConfig, as_json: bool) -> int:
 
 def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Counts, memory and time of the run that `config` describes."""
-    from polyhead.train import Ranks, Trainer
+    from polyhead.train import Trainer
     from polyhead.train.loop import batches
     from polyhead.train.memory import explain_memory, memory_parts
-    from polyhead.train.parallel import pick_device
-    from polyhead.train.prepare import prepare
-    from polyhead.train.run import Run
-    from polyhead.train.settings import settled
-    from polyhead.train.start import Start, is_model
     from polyhead.train.trained import apply, count
 
     before = peak_memory()
-    ranks = Ranks(device=pick_device(config.training.device))
-    tell = (lambda name, fields: note(f"{fields['text']} …")) if is_terminal(sys.stderr) else (lambda *_: None)
-    run = Run(settled(config), folder, ranks, tell)
-    run.set_threads(None)
-    begun = Start(config.model) if is_model(config.model) else None
-    prepared = prepare(run.config, folder, ranks, tell, begun)
-    run.count_steps(prepared, None)
-    training, spec = run.training, prepared.spec
+    run, begun, prepared, _ = ready(config, folder)
+    ranks, training, spec = run.ranks, run.training, prepared.spec
     compiled, why = run.compiles(spec, prepared, None)
     with explain_memory(spec, training):
         net = spec.build(config.seed)

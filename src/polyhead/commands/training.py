@@ -29,7 +29,7 @@ def split_words(words: list[str | None]) -> tuple[list[str], list[str]]:
     return [word for word in given if word not in overrides], overrides
 
 
-def run_training(words: list[str | None], out: Path | None, resume: bool, dry: bool, as_json: bool) -> int:
+def run_training(words: list[str | None], out: Path | None, resume: bool, dry: bool, examples: int | None, as_json: bool) -> int:
     """The verb train; returns the exit code."""
     from polyhead.train import parse_overrides
 
@@ -39,13 +39,19 @@ def run_training(words: list[str | None], out: Path | None, resume: bool, dry: b
             f"{names[2]!r} is one word too many", expected="a model, data, then field=value", received=" ".join(names),
             change=f"two parallel files are one word: {names[1]},{names[2]}",
         )  # fmt: skip
-    if out is None and not dry:
+    if dry and examples is not None:
+        raise ConfigError("--dry-run makes steps and --show makes none", expected="one of them", received="both", change="run them one after the other")
+    if out is None and not dry and examples is None:
         raise ConfigError("where shall the run go?", expected="-o FOLDER", received="nothing", change="add -o runs/a")
     config = _config(names, parse_overrides(pairs), out, resume)
     if dry:
         from .rehearsal import rehearse
 
         return rehearse(config, as_json)
+    if examples is not None:
+        from .examples import show_examples
+
+        return show_examples(config, examples, as_json)
     assert out is not None
     return train_and_tell(config, out, resume, as_json)
 

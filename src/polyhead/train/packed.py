@@ -14,6 +14,11 @@ Packed = TokenFile | PairFile | ExampleFile
 _IDS = ("text", "second", "context", "question", "prompt", "chosen", "rejected")  # columns of token ids
 
 
+def kind_of(file: Packed) -> str:
+    """What it holds: "text", "pairs", or another kind of example."""
+    return file.kind if isinstance(file, ExampleFile) else "pairs" if isinstance(file, PairFile) else "text"
+
+
 def tokens_in(file: Packed) -> int:
     """Tokens, or pictures."""
     if isinstance(file, ExampleFile):

@@ -15,7 +15,7 @@ from polyhead.text import Tokenizer
 
 from .config import RunConfig
 from .objectives import Given
-from .packed import Packed, bytes_in, facts_of, first_source, mark_of, tokens_in
+from .packed import Packed, bytes_in, facts_of, first_source, kind_of, mark_of, tokens_in
 from .parallel import Ranks
 from .reading import open_data
 from .settings import spec_of
@@ -29,7 +29,7 @@ DEFAULT_VOCAB = 4096
 class Prepared(NamedTuple):
     """What training needs from the data. spec: the architecture for it; sizes: counts for people; validation_bytes: UTF-8
     bytes of the held-out text; example: of pairs, the first held-out source; mark: what tells these tokens from others;
-    facts: of the data, such as its labels."""
+    facts: of the data, such as its labels; kind: what the data is made of."""
 
     tokenizer: Tokenizer | None
     spec: ModelSpec
@@ -42,6 +42,7 @@ class Prepared(NamedTuple):
     example: str | None = None
     mark: str = ""
     facts: dict[str, Any] = {}
+    kind: str = "text"
 
 
 def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: Start | None = None, spec: ModelSpec | None = None) -> Prepared:
@@ -68,7 +69,8 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
     notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
-    return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts | objective.meta(objectives[0], given))
+    facts = facts | objective.meta(objectives[0], given)
+    return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts, kind_of(train))
 
 
 def context_of(config: RunConfig, spec: ModelSpec) -> int:

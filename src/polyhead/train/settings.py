@@ -14,7 +14,7 @@ from polyhead.families.problems import check
 from polyhead.nn import ModelSpec
 
 from .config import RunConfig, TrainingConfig
-from .objectives.choosing import fitting
+from .objectives.choosing import described, fitting
 from .reading import open_data
 from .start import architecture, is_model
 
@@ -52,7 +52,7 @@ def build_config(
     model to go on from. An objective that nobody names is left to the data: see `objectives.choosing`."""
     recipe = read_recipe(target)
     tree: dict[str, Any] = {"model": target} if recipe is None else recipe
-    base = usual(tree["model"])
+    base = _spelled(usual(tree["model"]))
     asked = [*tree.get("training", {}), *(key.removeprefix("training.").split(".")[0] for key in overrides or {} if key.startswith("training."))]
     training = base.get("training", {})
     if "objective" not in asked:
@@ -175,16 +175,23 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
 def settled(config: RunConfig) -> RunConfig:
     """The config with an objective: the one asked for, else what a preset is usually trained to do if the data is of that
     kind, else what fits the model and the data."""
+    return chosen(config)[0]
+
+
+def chosen(config: RunConfig) -> tuple[RunConfig, str]:
+    """`settled`, and why that objective, in words that go on from "because"."""
     if "objective" in config.training.model_fields_set:
-        return config
+        return config, "it is named in the settings"
     spec, named = changed(config), usual(config.model)["training"].get("objective")
     training = check(TrainingConfig, {"objective": named}, config.model) if named is not None else None
     source = open_data(config.data, config.data.path)
+    why = f"{config.model} is trained to do it unless told otherwise"
     if training is not None and source.kind == "labelled" and "pairs" in training.objective.takes:  # few targets look like classes
         source = open_data(config.data, config.data.path, "pairs")
     if training is None or source.kind not in training.objective.takes:
         training = check(TrainingConfig, {"objective": fitting(spec, source.kind, source.name)}, config.model)
-    return config.model_copy(update={"training": config.training.model_copy(update={"objective": training.objective})})
+        why = f"the data is of the kind {source.kind} and the model is {described(spec)}"
+    return config.model_copy(update={"training": config.training.model_copy(update={"objective": training.objective})}), why
 
 
 def changed(config: RunConfig) -> ModelSpec:

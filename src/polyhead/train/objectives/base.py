@@ -55,7 +55,7 @@ class Given(NamedTuple):
 class ObjectiveSpec(BaseModel):
     """One objective's constants, and what follows from them.
 
-    takes: the kinds of data it trains on, the usual one first. writes: what its models do with a prompt: they go on with it,
+    takes: the kinds of data it trains on, the usual one first. asks: what the model must tell, in words. writes: what its models do with a prompt: they go on with it,
     answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
     the loss looks at the model the run began with. frames: whether a new tokenizer must put <cls> and <sep> around texts.
     """
@@ -64,6 +64,7 @@ class ObjectiveSpec(BaseModel):
 
     kind: str
     takes: ClassVar[tuple[str, ...]] = ("text",)
+    asks: ClassVar[str]
     writes: ClassVar[Literal["continues", "answers", "nothing"]] = "nothing"
     steady: ClassVar[bool] = True
     anchored: ClassVar[bool] = False

@@ -17,15 +17,27 @@ _BY_DATA = {
 }
 
 
+_SHAPES = {"both": "an encoder–decoder", "encoder": "an encoder", "decoder": "a decoder"}
+
+
+def shape_of(spec: ModelSpec) -> str:
+    """"encoder", "decoder" or "both"."""
+    return "both" if len(spec.stacks) == 2 else next(iter(spec.stacks))
+
+
+def described(spec: ModelSpec) -> str:
+    """The shape in words: "an encoder"."""
+    return _SHAPES[shape_of(spec)]
+
+
 def fitting(spec: ModelSpec, kind: str, name: str) -> str:
     """The objective of a model of this shape on data of this kind. ConfigError where there is none, naming what there is."""
-    shape = "both" if len(spec.stacks) == 2 else next(iter(spec.stacks))
+    shape = shape_of(spec)
     shapes = _BY_DATA.get(kind, {})
     if shape in shapes:
         return shapes[shape]
     kinds = [k for k, by in _BY_DATA.items() if shape in by]
-    words = {"both": "an encoder–decoder", "encoder": "an encoder", "decoder": "a decoder"}
     raise ConfigError(
-        f"{name} holds {kind}, which {words[shape]} is not trained on", expected=" or ".join(kinds), received=kind,
-        change="choose " + " or ".join(words[s] for s in shapes) if shapes else "name other columns with data.columns",
+        f"{name} holds {kind}, which {_SHAPES[shape]} is not trained on", expected=" or ".join(kinds), received=kind,
+        change="choose " + " or ".join(_SHAPES[s] for s in shapes) if shapes else "name other columns with data.columns",
     )  # fmt: skip

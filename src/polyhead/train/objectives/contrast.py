@@ -21,6 +21,7 @@ class ContrastSpec(ObjectiveSpec):
     dropout (SimCSE, Gao et al. 2021, arXiv 2104.08821; temperature 0.05)."""
 
     kind: Literal["contrast"] = "contrast"
+    asks: ClassVar[str] = "which second text of the batch belongs to a first"
     temperature: float = Field(0.05, gt=0)
     takes: ClassVar[tuple[str, ...]] = ("pairs", "text")
     frames: ClassVar[bool] = True

@@ -19,6 +19,7 @@ class CorruptedSpec(ObjectiveSpec):
     al. 2020, arXiv 1910.10683, §3.1.4 and §3.3.4). A tokenizer trained for it reserves 100 sentinels."""
 
     kind: Literal["corrupted"] = "corrupted"
+    asks: ClassVar[str] = "the spans that were taken out, each behind its sentinel"
     rate: float = Field(0.15, gt=0, lt=1)
     mean_span: float = Field(3.0, ge=1)
 
@@ -41,6 +42,7 @@ class DenoisingSpec(ObjectiveSpec):
     random order (BART, Lewis et al. 2020, arXiv 1910.13461, §2.2 and §5)."""
 
     kind: Literal["denoising"] = "denoising"
+    asks: ClassVar[str] = "the whole text, from a damaged one"
     rate: float = Field(0.3, gt=0, lt=1)
     poisson: float = Field(3.0, gt=0)
     noise: Literal["infill", "mask", "delete"] | None = "infill"
@@ -65,6 +67,7 @@ class PrefixSpec(ObjectiveSpec):
     pattern becomes the one of a prefix; prompts are prefixes from then on."""
 
     kind: Literal["prefix"] = "prefix"
+    asks: ClassVar[str] = "what comes behind a beginning that is read in both directions"
     writes: ClassVar[Literal["continues"]] = "continues"
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:

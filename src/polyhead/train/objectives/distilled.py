@@ -33,6 +33,7 @@ class DistilledSpec(ObjectiveSpec):
     """
 
     kind: Literal["distilled"] = "distilled"
+    asks: ClassVar[str] = "what the teacher holds probable at every token, and the marked tokens themselves"
     source: str = Field(description="the teacher: a run, a folder, or owner/name on the Hub")
     temperature: float = Field(2.0, gt=0)
     soft: float = Field(5.0, ge=0)

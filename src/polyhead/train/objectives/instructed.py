@@ -17,6 +17,7 @@ class InstructSpec(ObjectiveSpec):
     """The next token, with weight on the assistant's turns, their ends included. over: what becomes of longer rows."""
 
     kind: Literal["instruct"] = "instruct"
+    asks: ClassVar[str] = "what the assistant says, or the completion of a prompt"
     over: Literal["truncate", "drop"] = "truncate"
     takes: ClassVar[tuple[str, ...]] = ("chat", "pairs")
     writes: ClassVar[Literal["continues"]] = "continues"

@@ -21,6 +21,7 @@ class CausalSpec(ObjectiveSpec):
     """The next token of a text (Bengio et al. 2003; Radford et al. 2018)."""
 
     kind: Literal["causal"] = "causal"
+    asks: ClassVar[str] = "the next token, everywhere"
     writes: ClassVar[Literal["continues"]] = "continues"
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
@@ -40,6 +41,7 @@ class MaskedSpec(ObjectiveSpec):
     """
 
     kind: Literal["masked"] = "masked"
+    asks: ClassVar[str] = "the hidden tokens"
     rate: float = Field(0.15, gt=0, lt=1, description="share of tokens that are asked for")
     unit: Literal["token", "word", "span"] = "token"
     pairing: Literal["next", "order"] | None = None
@@ -67,6 +69,7 @@ class Seq2SeqSpec(ObjectiveSpec):
     """A target for a source (Sutskever et al. 2014; Vaswani et al. 2017)."""
 
     kind: Literal["seq2seq"] = "seq2seq"
+    asks: ClassVar[str] = "the target of a source"
     takes: ClassVar[tuple[str, ...]] = ("pairs",)
     writes: ClassVar[Literal["answers"]] = "answers"
     steady: ClassVar[bool] = False
