@@ -18,8 +18,10 @@ from polyhead.data import TokenFile
 from polyhead.errors import ConfigError, NonFiniteError, Stopped
 from polyhead.families import preset
 from polyhead.train import Trainer, TrainingConfig, build_config, run, train
+from polyhead.train.interrupt import Interrupt, interruptible
 from polyhead.train.log import RunLog
-from polyhead.train.run import Interrupt, Run, compiler_trouble, due, interruptible, settle
+from polyhead.train.machine import compiler_trouble, settle
+from polyhead.train.run import Run, due
 
 from .tiny import GPT, LOOP, SHAPES, Halt, go, halt_at, raw, rows, same_run
 

@@ -61,7 +61,7 @@ def _version(name: str) -> Finding | None:
 def machine() -> list[Finding]:
     import torch
 
-    from polyhead.train.run import has_compiler
+    from polyhead.train.machine import has_compiler
 
     cuda = torch.cuda.is_available()
     devices = ["cpu"] + [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())] * cuda

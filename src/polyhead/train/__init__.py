@@ -1,5 +1,6 @@
 """LOGITS → LOSS → UPDATE. Reading order: config, settings (from what was typed to one config), prepare (data), run (the
-folder, the life of a run), loop (one step), loss, optim, schedule; parallel knows about ranks, memory about bytes."""
+folder, the life of a run), loop (one step), objectives (what a batch costs), loss, optim, schedule; start is where a run begins,
+trained what of a model learns; parallel knows about ranks, memory about bytes."""
 
 from __future__ import annotations
 

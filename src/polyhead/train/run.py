@@ -7,35 +7,33 @@ What happens is told as events, (name, fields), to whoever listens; this file pr
 from __future__ import annotations
 
 import math
-import os
-import platform
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from polyhead import __version__
 from polyhead.checkpoint import Saved, latest, lock, save, write_json, write_text
 from polyhead.errors import ConfigError, DataError, Stopped, UserError
 from polyhead.generate import Engine, Model, load
 from polyhead.generate.folder import read_json, read_spec
 from polyhead.nn import ModelSpec, PairSpec, Transformer
 from polyhead.report import write_report
-from polyhead.text import Tokenizer
 
-from .config import RunConfig, TrainingConfig
+from .config import RunConfig
+from .interrupt import Interrupt, interruptible
 from .log import RunLog
 from .loop import Rate, Trainer, batches
+from .machine import compiler_trouble, has_compiler, machine, settle
 from .memory import explain_memory
 from .parallel import Ranks, join_ranks
 from .prepare import Prepared, prepare
+from .sampling import sample_room, sample_text
 from .settings import read_config, settled
 from .start import Start, is_model
 from .trained import apply, count
@@ -259,15 +257,6 @@ class Run:
         self.tell("save", {"step": number})
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """Where and with what a run was made, for its report."""
-    return {
-        "polyhead": __version__, "torch": torch.__version__, "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-    }  # fmt: skip
-
-
 def ending(told: int | list[int] | None, own: int | None, more: int | None) -> dict[str, Any]:
     """{"eos": every id that ends a text}, where `more` is none of those a model stops at already: told, else its tokenizer's own."""
     known = told if isinstance(told, list) else [number for number in (own if told is None else told,) if number is not None]
@@ -279,83 +268,6 @@ def ending(told: int | list[int] | None, own: int | None, more: int | None) -> d
 def due(number: int, every: int, total: int) -> bool:
     """Whether something done every `every` steps (0 = never), and at the end, is due after step `number`."""
     return every > 0 and (number % every == 0 or number == total)
-
-
-def settle(config: TrainingConfig, device: torch.device) -> TrainingConfig:
-    """The config with "auto" precision resolved: bf16 where the hardware multiplies it natively."""
-    if config.precision != "auto":
-        return config
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return config.model_copy(update={"precision": "bf16" if native else "fp32"})
-
-
-def has_compiler(device: torch.device) -> bool:
-    """Whether torch.compile can build its kernels here."""
-    if device.type == "cuda":
-        return True
-    return device.type == "cpu" and any(shutil.which(name) for name in ("g++", "c++", "clang++"))
-
-
-@cache
-def compiler_trouble(device: torch.device) -> str:
-    """What keeps torch.compile from working here (no headers, no Triton, …), found by compiling one sum; "" if nothing."""
-    try:
-        torch.compile(lambda x: x + 1, dynamic=False)(torch.zeros(2, device=device))
-        return ""
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the run can do without
-        torch._dynamo.reset()
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
-
-
-def sample_text(model: Model, config: TrainingConfig, example: str | None = None) -> dict[str, str]:
-    """{"prompt", "text"}: what the model writes now, to the prompt asked for, else to the example or a line's beginning."""
-    prompt = config.sample_prompt if config.sample_prompt is not None else example or "\n"
-    causal = config.objective.writes == "continues"
-    assert model.tokenizer is not None  # a run has one
-    spec = model.text_spec
-    room = sample_room(config, spec, model.tokenizer) if causal else spec.context
-    temperature = 0.8 if causal else 0.0
-    made = model.generate(prompt, max_tokens=min(config.sample_tokens, room), temperature=temperature, seed=0)
-    return {"prompt": prompt, "text": made.text}
-
-
-def sample_room(config: TrainingConfig, spec: ModelSpec, tokenizer: Tokenizer) -> int:
-    """Tokens left in the context after the prompt of samples; ConfigError when there is none."""
-    length = len(tokenizer.encode(config.sample_prompt if config.sample_prompt is not None else "\n"))
-    if length >= spec.context:
-        raise ConfigError(
-            "training.sample_prompt fills the whole context", expected=f"fewer than {spec.context} tokens",
-            received=f"{length} tokens", change="shorten it",
-        )  # fmt: skip
-    return spec.context - length
-
-
-class Interrupt:
-    """The first signal asks for an orderly stop; a second one stops at once."""
-
-    signum: int | None = None
-
-    def __call__(self, signum: int, frame: Any) -> None:
-        if self.signum is not None:
-            raise Stopped(signum, "stopped at once; the last checkpoint is whole")
-        self.signum = signum
-
-
-@contextmanager
-def interruptible() -> Iterator[Interrupt]:
-    """Ctrl-C and SIGTERM set a flag that the loop looks at after each step."""
-    interrupt, names = Interrupt(), (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = {name: signal.signal(name, interrupt) for name in names}
-    except ValueError:  # not the main thread: whoever runs it handles signals
-        yield interrupt
-        return
-    try:
-        yield interrupt
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def train_run(config: RunConfig | None, folder: str | Path, *, resume: bool = False, tell: Listener = quiet) -> Model:
