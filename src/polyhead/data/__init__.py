@@ -29,7 +29,7 @@ classes.py      the classes of a set, and their numbers
 examplefile.py  packed examples: their format
 order.py        the order of samples: a bijection, no table, no state
 objectives/     packed corpus → Batch: causal, prefix, masked, corrupted, denoising,
-                contrast, seq2seq, instruct, prefer, pictures, classify, tag, answer
+                contrast, similar, seq2seq, instruct, prefer, pictures, classify, tag, answer
 images.py       pictures → pixels, as a published model's processor makes them
 sound.py        waveforms → frames of a log-mel spectrum, likewise
 showing.py      a row of a batch, as people read it
@@ -55,6 +55,7 @@ from .objectives import (
     Prefer,
     Prefix,
     Seq2Seq,
+    Similar,
     Tag,
 )
 from .packing import pack
@@ -81,6 +82,7 @@ __all__ = [
     "Prefer",
     "Prefix",
     "Seq2Seq",
+    "Similar",
     "Source",
     "Tag",
     "TokenFile",

@@ -69,6 +69,9 @@ def _read(batch: Batch, row: int, rows: int, tokenizer: Tokenizer, labels: Seque
     if batch.weights.dim() == 2:
         tagged = task == "tag" or labels is not None
         return _tags(batch, row, tokenizer, labels) if tagged else _tokens(batch, row, tokenizer, None)
+    if _rows(batch.inputs) == 2 * rows and batch.targets.is_floating_point():
+        texts = [(name, _text(batch.inputs, i, tokenizer)) for name, i in (("first", row), ("second", row + rows))]
+        return [*texts, ("score", f"{BEGIN}{float(batch.targets[row]):g}{END}")]
     if _rows(batch.inputs) == 2 * rows:
         return [("anchor", _text(batch.inputs, row, tokenizer)), ("positive", f"{BEGIN}{_text(batch.inputs, row + rows, tokenizer)}{END}")]
     return _one_answer(batch, row, tokenizer, labels)

@@ -189,8 +189,9 @@ def chosen(config: RunConfig) -> tuple[RunConfig, str]:
     if training is not None and source.kind == "labelled" and "pairs" in training.objective.takes:  # few targets look like classes
         source = open_data(config.data, config.data.path, "pairs")
     if training is None or source.kind not in training.objective.takes:
-        training = check(TrainingConfig, {"objective": fitting(spec, source.kind, source.name)}, config.model)
-        why = f"the data is of the kind {source.kind} and the model is {described(spec)}"
+        training = check(TrainingConfig, {"objective": fitting(spec, source)}, config.model)
+        made = described(spec) if training.objective.kind != "similar" else f"{described(spec)} that gives vectors"
+        why = f"the data is of the kind {source.kind} and the model is {made}"
     return config.model_copy(update={"training": config.training.model_copy(update={"objective": training.objective})}), why
 
 

@@ -15,6 +15,7 @@ from .pictures import Augment, Pictures
 from .prefer import Prefer
 from .prefix import Prefix
 from .seq2seq import Seq2Seq
+from .similar import Similar
 from .tag import Tag
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "Prefer",
     "Prefix",
     "Seq2Seq",
+    "Similar",
     "Tag",
 ]

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from .base import Given, Learner, ObjectiveSpec
-from .contrast import ContrastSpec
+from .contrast import ContrastSpec, SimilarSpec
 from .corrupted import CorruptedSpec, DenoisingSpec, PrefixSpec
 from .distilled import DistilledSpec
 from .instructed import InstructSpec
@@ -32,7 +32,7 @@ from .rows import AnswerSpec, ClassifySpec, TagSpec
 
 __all__ = [
     "AnswerSpec", "CausalSpec", "ClassifySpec", "ContrastSpec", "CorruptedSpec", "DenoisingSpec", "DistilledSpec", "Given", "ImageSpec", "InstructSpec", "Learner", "MaskedSpec",
-    "ObjectiveChoice", "ObjectiveSpec", "PreferSpec", "PrefixSpec", "ReplacedSpec", "Seq2SeqSpec", "TagSpec",
+    "ObjectiveChoice", "ObjectiveSpec", "PreferSpec", "PrefixSpec", "ReplacedSpec", "Seq2SeqSpec", "SimilarSpec", "TagSpec",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def _named(value: Any) -> Any:
 
 
 ObjectiveChoice = Annotated[
-    CausalSpec | PrefixSpec | MaskedSpec | ReplacedSpec | CorruptedSpec | DenoisingSpec | Seq2SeqSpec | DistilledSpec | ContrastSpec
+    CausalSpec | PrefixSpec | MaskedSpec | ReplacedSpec | CorruptedSpec | DenoisingSpec | Seq2SeqSpec | DistilledSpec | ContrastSpec | SimilarSpec
     | InstructSpec | PreferSpec | ClassifySpec | TagSpec | AnswerSpec | ImageSpec,
     Field(discriminator="kind"), BeforeValidator(_named),
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from polyhead.data import Source
+from polyhead.data.examples import Labelled
 from polyhead.errors import ConfigError
 from polyhead.nn import ModelSpec
 
@@ -30,9 +32,12 @@ def described(spec: ModelSpec) -> str:
     return _SHAPES[shape_of(spec)]
 
 
-def fitting(spec: ModelSpec, kind: str, name: str) -> str:
-    """The objective of a model of this shape on data of this kind. ConfigError where there is none, naming what there is."""
-    shape = shape_of(spec)
+def fitting(spec: ModelSpec, source: Source) -> str:
+    """The objective of a model of this shape on data of this kind: a model that gives vectors learns from scores of two texts
+    to give better ones. ConfigError where there is none, naming what there is."""
+    kind, name, shape = source.kind, source.name, shape_of(spec)
+    if kind == "labelled" and _embeds(spec) and _scored(source):
+        return "similar"
     shapes = _BY_DATA.get(kind, {})
     if shape in shapes:
         return shapes[shape]
@@ -41,3 +46,14 @@ def fitting(spec: ModelSpec, kind: str, name: str) -> str:
         f"{name} holds {kind}, which {_SHAPES[shape]} is not trained on", expected=" or ".join(kinds), received=kind,
         change="choose " + " or ".join(_SHAPES[s] for s in shapes) if shapes else "name other columns with data.columns",
     )  # fmt: skip
+
+
+def _embeds(spec: ModelSpec) -> bool:
+    head = next(iter(spec.heads.values()), None)
+    return head is not None and head.task == "embed" and bool(head.pools)
+
+
+def _scored(source: Source) -> bool:
+    """Whether the first example is two texts and a number, as all are then."""
+    first = next(iter(source.examples()), None)
+    return isinstance(first, Labelled) and first.second is not None and isinstance(first.label, float)
