@@ -38,6 +38,7 @@ def _without(options: dict[str, Any], part: str) -> dict[str, Any]:
     return {key: value for key, value in options.items() if part not in key}
 
 
+FASTER = {"training.optimizer": {"kind": "adamw", "lr": 2.0}, "training.schedule": {"kind": "constant", "warmup": 12}}
 GPT = _without(_small("decoder"), ".cross.")
 RANDOM = {"model.dropout.residual": 0.1, "model.dropout.attention": 0.1, "model.dropout.embedding": 0.1}
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -53,6 +54,11 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "gpt-nano",
         LOOP | GPT | ADAMW
         | {"training.trained": {"kind": "lora", "rank": 2, "dropout": 0.2}, "training.ema": 0.9, "model.init": {"kind": "normal"}},
+    ),
+    "best-ema": (  # faster and faster, so that it gets worse again
+        "gpt-nano",
+        LOOP | GPT
+        | {"training.best": "loss", "training.ema": 0.5, "training.eval_every": 2} | FASTER,
     ),
     "layer-decay": (
         "bert-nano",

@@ -103,11 +103,13 @@ def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> Non
         facts |= {"params": model.spec.params().total, "loss": row.get("loss"), "seconds": row.get("seconds")}
         facts |= {name: progress.held.get(name) for name in ("val_loss", "val_bpb")}
         facts["perplexity"] = math.exp(min(facts["val_loss"], 700)) if facts["val_loss"] is not None else None
-        emit(facts | {"written": written})
+        emit(facts | {"best": model.meta.get("best"), "written": written})
         return
     say()
     if progress.held:
         say(f"validation {held_out(progress.held)}")
+    if best := model.meta.get("best"):
+        say(f"best {best['name'].replace('_', ' ')} {best['value']:.4f} at step {best['step']:,}: the model has the weights of that step")
     for one in written:
         body = visible(one["prompt"] + one["joint"] + one["text"]).strip("\n")
         say("\n".join(["", *("  " + line for line in body.split("\n")), ""]))

@@ -153,10 +153,9 @@ def read_folder(
     spec = read_spec(folder / SPEC)
     meta = read_json(folder / META) if (folder / META).exists() else {}
     _refuse_newer(folder / META, meta.get("format"), META_VERSION)
-    tensors, step = _tensors(folder)
+    tensors, made = _tensors(folder)
     net = spec_with(spec, tensors, folder, device, dtype, mixed)
-    if step is not None:
-        meta["step"] = step
+    meta |= made
     tokenizer = Tokenizer.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
     return Parts(net, tokenizer, meta)
 
@@ -296,8 +295,8 @@ def _refuse_newer(path: Path, version: Any, known: int) -> None:
         )
 
 
-def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
-    """(weights by name, the checkpoint's step or None)."""
+def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(weights by name, of a run also the step they are of, and by which figure they are its best)."""
     saved = latest(folder / CHECKPOINTS) if (folder / CHECKPOINTS).exists() else None
     if saved is not None:
         if saved.skipped:
@@ -306,8 +305,11 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
                 f"this is the model of step {saved.step}",
                 stacklevel=4,
             )
-        average = saved.load("ema") if "ema" in saved.groups else {}  # what the run evaluated
-        return saved.load("model") | average, saved.step
+        tensors = saved.load("model")
+        for group in ("ema", "best"):  # what the run evaluated, and what it ends with
+            tensors |= saved.load(group) if group in saved.groups else {}
+        best = {"best": saved.state["best"]} if "best" in saved.groups else {}
+        return tensors, {"step": best["best"]["step"] if best else saved.step} | best
     if not (folder / WEIGHTS).exists():
         raise CheckpointError(
             f"{folder} holds no weights",
@@ -315,7 +317,7 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], int | None]:
             received="neither",
             change="train on until the first checkpoint is written, or restore the file",
         )
-    return read_tensors(Folder(folder).find(WEIGHTS) or folder / WEIGHTS), None
+    return read_tensors(Folder(folder).find(WEIGHTS) or folder / WEIGHTS), {}
 
 
 def spec_with(

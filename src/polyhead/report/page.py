@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from polyhead.checkpoint import write_text
+from polyhead.checkpoint import latest, write_text
 from polyhead.families import read
 from polyhead.nn import ModelSpec
 
@@ -62,9 +62,12 @@ def _section(title: str, body: str) -> str:
 
 def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     last = rows[-1] if rows else {}
-    held: dict[str, Any] = next((row for row in reversed(rows) if row.get("val_loss") is not None), {})
+    best = _best(folder)
+    told = [row for row in rows if row.get("val_loss") is not None]
+    held: dict[str, Any] = next((row for row in reversed(told) if best is None or row["step"] == best["step"]), {})
     cards = [("parameters", f"{spec.params().total:,}"), ("steps", f"{last.get('step', 0):,} of {config['training']['steps']:,}")]
     cards += [("tokens seen", f"{last['tokens']:,}")] if "tokens" in last else []
+    cards += [(f"best {best['name'].replace('_', ' ')}: the weights kept", f"{best['value']:.4f} at step {best['step']:,}")] if best else []
     if held:
         cards += [("validation loss, nats per token", f"{held['val_loss']:.3f}"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
     if held.get("val_bpb") is not None:
@@ -77,6 +80,12 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
         f"<header><h1>{escape(folder.name)}</h1>\n<p>{escape(config['model'])}, {escape(_kind(config['training']['objective']))}, "
         f"trained on {escape(data)}</p>\n<dl class='cards'>{made}</dl></header>"
     )
+
+
+def _best(folder: Path) -> dict[str, Any] | None:
+    """{"name", "step", "value"} of the evaluation whose weights the run ends with, where it keeps the best."""
+    saved = latest(folder / "checkpoints", verify=False)
+    return None if saved is None else saved.state.get("best")
 
 
 def _curves(rows: list[dict[str, Any]], config: dict[str, Any]) -> str:

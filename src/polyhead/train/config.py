@@ -57,6 +57,7 @@ class TrainingConfig(_Config):
     compile: Literal["auto", "on", "off"] = "auto"
     checkpointing: bool = Field(False, description="recompute layers in the backward pass to save memory")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the weights, used for evaluation")
+    best: str | None = Field(None, description="a figure of the evaluation, such as loss or accuracy: the run ends with the weights that had the best; None: with the last")
     device: str = "auto"
     threads: int | None = Field(None, gt=0)
     log_every: int = Field(10, gt=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +20,7 @@ from polyhead.errors import CheckpointError, NonFiniteError
 from polyhead.generate.folder import weights
 from polyhead.nn import Batch, Tokens, Transformer
 
+from .best import Best
 from .config import TrainingConfig
 from .objectives import Learner
 from .optim import Optimizer
@@ -79,6 +80,8 @@ class Trainer:
         self.params = [p for p in self.whole.parameters() if p.requires_grad]
         own = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
         self.ema = {n: p.detach().clone() for n, p in own} if config.ema else None
+        beside = {} if self.learner.beside is None else {"best_beside": self.learner.beside}
+        self.best = None if config.best is None else Best(config.best, told_by(self.learner), {"best": self.net, **beside})
         self.still = still(net)
         self.random = self.learner.random or needs_random(net)
         self.forward: Callable[[Batch], tuple[Tensor, Tensor | None]] = self._forward
@@ -176,14 +179,32 @@ class Trainer:
         with self.averaged():
             return evaluate(self.net, data, batch, limit=limit, ranks=self.ranks, precision=self._precision, learner=self.learner)
 
+    def offer(self, step: int, figures: Mapping[str, float]) -> None:
+        """What an evaluation found, by name: if it is the best, its weights are kept."""
+        if self.best is not None:
+            with self.averaged():
+                self.best.offer(step, figures)
+
+    def conclude(self) -> None:
+        """Put the weights in place that a run ends with: of the best evaluation, else the averaged ones, else the last."""
+        if self.ema is not None:
+            self._put(self.ema)
+        if self.best is not None:
+            self.best.put()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must say beside its tensors."""
+        return {} if self.best is None else self.best.state()
+
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Everything a checkpoint must hold, by group."""
         groups = {"model": weights(self.net), "optimizer": self.optimizer.state_tensors()}
         groups |= {"beside": weights(self.learner.beside)} if self.learner.beside is not None else {}
+        groups |= {} if self.best is None else self.best.groups
         return groups | ({"ema": dict(self.ema)} if self.ema is not None else {})
 
-    def load(self, load: Callable[[str], dict[str, Tensor]]) -> None:
-        """Take a checkpoint's tensors; bit-exact."""
+    def load(self, load: Callable[[str], dict[str, Tensor]], state: Mapping[str, Any] | None = None) -> None:
+        """Take a checkpoint's tensors, and what `state` said; bit-exact."""
         load_weights(self.net, load("model"))
         if self.learner.beside is not None:
             load_weights(self.learner.beside, load("beside"))
@@ -191,6 +212,8 @@ class Trainer:
         if self.ema is not None:
             for name, value in load("ema").items():
                 self.ema[name].copy_(value)
+        if self.best is not None and (told := (state or {}).get("best")) is not None:
+            self.best.take(told, load)
 
 
 @torch.inference_mode()
@@ -221,6 +244,11 @@ def evaluate(
     train_mode(net, learner.beside, was)
     totals = dict(zip(sums, ranks.sum(torch.stack(list(sums.values()))).tolist(), strict=True))
     return Evaluation(totals["nats"], totals["weight"], learner.figures(totals))
+
+
+def told_by(learner: Learner) -> list[str]:
+    """The names an evaluation may tell a figure by."""
+    return ["loss", *learner.figures({name: 1.0 for name in ("nats", "weight", *learner.counts)})]
 
 
 class Joined(nn.Module):

@@ -36,7 +36,8 @@ def memory_parts(spec: ModelSpec, config: TrainingConfig, context: int, world: i
     # of what learns; AdamW keeps two moments, Muon its momentum and the gradients side by side as it orthogonalises them
     parts = {"weights": 4 * params, "gradients": 4 * learnt, "optimizer": 8 * learnt}
     parts |= {"activations": kept, "logits": logits}
-    return parts | ({"average": 4 * learnt} if config.ema else {})
+    parts |= {"average": 4 * learnt} if config.ema else {}
+    return parts | ({"best": 4 * learnt} if config.best else {})
 
 
 def _activations(stack: StackSpec, tokens: int, wide: int, checkpointing: bool) -> int:

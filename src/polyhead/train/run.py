@@ -85,20 +85,19 @@ class Run:
             apply(self.training.trained, net, self.config.seed)
             trainer = Trainer(net, self.training, seed=self.config.seed, ranks=self.ranks, compiled=compiled)
             if saved is not None:
-                trainer.load(saved.load)
+                trainer.load(saved.load, saved.state)
             model = Model(net, prepared.tokenizer, objective=kind, meta=meta)
             if self.training.objective.writes != "nothing":
                 model.engine = Engine(net)  # samples along the way read the weights as they are
             self.tell("start", self._facts(spec, prepared, compiled, saved.step if saved else 0) | {"why": why})
             with interruptible() as interrupt:
                 self._loop(trainer, model, prepared, saved, interrupt, meta)
-        if trainer.ema is not None:
-            trainer._put(trainer.ema)
+        trainer.conclude()
         net.eval()
         if self.ranks.first:
             self.tell("report", {"path": write_report(self.folder)})
             self._leave_beside(trainer, prepared)
-        return Model(net, prepared.tokenizer, objective=kind, meta=meta)
+        return Model(net, prepared.tokenizer, objective=kind, meta=meta | trainer.state())
 
     def _saved_spec(self) -> ModelSpec:
         """What a run that goes on began with, whatever became of the file or the model it came from."""
@@ -211,7 +210,8 @@ class Run:
                 row |= {"lr": config.optimizer.lr * config.schedule.factor(number - 1, total), "tokens": tokens}
                 row |= {"tokens_per_s": round(speed, 1), "seconds": round(time.perf_counter() - began, 3)}
                 if due(number, config.every("eval_every"), total):
-                    row |= self._evaluate(trainer, data)
+                    row |= (found := self._evaluate(trainer, data))
+                    trainer.offer(number, {name.removeprefix("val_"): value for name, value in found.items()})
                 if "val_loss" in row or number % config.log_every == 0 or number in (1, total):
                     log.row(row)
                 self.tell("step", row)
@@ -248,7 +248,7 @@ class Run:
 
     def _save(self, trainer: Trainer, number: int, state: dict[str, Any]) -> None:
         if self.ranks.first:
-            state |= {"finished": number == self.training.steps, "world": self.ranks.world}
+            state |= trainer.state() | {"finished": number == self.training.steps, "world": self.ranks.world}
             warnings: list[str] = []
             save(self.checkpoints, number, trainer.tensors(), state, keep=self.training.keep, warnings=warnings)
             for text in warnings:

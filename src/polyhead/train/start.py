@@ -18,7 +18,7 @@ from polyhead.text import Tokenizer
 
 from .trained import UPDATES
 
-_OWN = {"format", "objective", "choices", "preset", "seed", "machine", "step", "labels", "problem"}  # facts of the run that made it
+_OWN = {"format", "objective", "choices", "preset", "seed", "machine", "step", "best", "labels", "problem"}  # facts of the run that made it
 
 
 def is_model(name: str) -> bool:
