@@ -68,6 +68,53 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "replaced": ("bert-nano", LOOP | _small("encoder") | ADAMW | {"training.objective": {"kind": "replaced", "generator": 0.5}}),
 }  # fmt: skip
 
+BERT, QUICK = LOOP | _small("encoder") | ADAMW, {"training.steps": 4, "training.save_every": 2, "training.eval_every": 2, "data.holdout": 0.25}
+OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
+    "classify": ("bert-nano", BERT | QUICK), "similar": ("bert-nano", BERT | QUICK | {"training.objective": "similar"}),
+    "contrast": ("bert-nano", BERT | QUICK | RANDOM | {"training.objective": "contrast"}),
+    "tag": ("bert-nano", BERT | QUICK), "answer": ("bert-nano", BERT | QUICK | {"training.context": 48}),
+    "image": ("vit-nano", _without(BERT, "tokenizer") | QUICK | {"training.objective": {"kind": "image", "mixup": 0.2, "crop": 1}, "training.context": None}),
+    "instruct": ("gpt-nano", LOOP | GPT | ADAMW | QUICK | {"training.context": 64}), "prefer": ("gpt-nano", LOOP | GPT | ADAMW | QUICK | {"training.context": 64}),
+}  # fmt: skip
+DATA = {"classify": "labelled", "similar": "scored", "contrast": "pairs", "tag": "tagged", "answer": "questions", "image": "images", "instruct": "chat", "prefer": "preferences"}
+
+
+def write_objectives(folder: Path) -> dict[str, str]:
+    """What OBJECTIVES are trained on, by the names of DATA; the same every time."""
+    import numpy as np
+    from PIL import Image
+
+    draw = random.Random(6)
+    words = ["".join(draw.choices("abcdefgh", k=draw.randint(2, 5))) for _ in range(30)]
+    texts = [" ".join(draw.choices(words, k=4)) for _ in range(24)]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "labelled": [{"text": text, "label": ("calm", "glad", "sad")[i % 3]} for i, text in enumerate(texts)],
+        "scored": [{"sentence1": text, "sentence2": texts[-i], "score": i % 5 + 0.5} for i, text in enumerate(texts)],
+        "pairs": [{"source": text, "target": text[::-1]} for text in texts],
+        "tagged": [{"tokens": text.split(), "ner_tags": ["B-X", "O", "I-X", "O"] if i % 2 else ["O"] * 4} for i, text in enumerate(texts)],
+        "questions": [{"id": str(i), "context": text, "question": "who", "answers": {"text": [text.split()[1]], "answer_start": [text.index(" ") + 1]}}
+                      for i, text in enumerate(texts)],
+        "chat": [{"messages": [{"role": "user", "content": text[:9]}, {"role": "assistant", "content": text[-9:]}]} for text in texts],
+        "preferences": [{"prompt": text[:8], "chosen": text[-8:], "rejected": text[8:14]} for text in texts],
+    }  # fmt: skip
+    for name, given in rows.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in given), encoding="utf-8")
+    noise = np.random.default_rng(0)
+    for i in range(24):
+        at = folder / "images" / ("round", "square")[i % 2] / f"{i}.png"
+        at.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (8, 8), np.uint8)).save(at)
+    return {name: str(folder / f"{name}.jsonl") for name in rows} | {"images": str(folder / "images")}
+
+
+def learn(objective: str, data: dict[str, str], out: Path, resume: bool = False, tell: Any = None, model: str | None = None, **changes: Any) -> Model:
+    """Train one of OBJECTIVES; model: go on from this one."""
+    name, options = OBJECTIVES[objective]
+    options = options | {key.replace("__", "."): value for key, value in changes.items()}
+    if model is not None:
+        options = {key: value for key, value in options.items() if not key.startswith(("tokenizer", "model"))}
+    return train(model or name, data[DATA[objective]], out, options, resume=resume, tell=tell or _quiet)
+
 
 def write_data(folder: Path) -> dict[str, str]:
     """{"text": a file of 41 documents, "pairs": a table}; the same every time."""
