@@ -12,7 +12,7 @@ import torch
 
 import polyhead as ph
 from polyhead.errors import ConfigError
-from tests.tasks.tiny import bert_files, published
+from tests.tasks.tiny import bert_files, published, roberta_files
 
 QUICK = {
     "training.steps": 3, "training.batch": 4, "training.eval_every": 3, "training.compile": "off", "training.threads": 1, "training.precision": "fp32",
@@ -129,6 +129,50 @@ def test_an_answerer(tmp_path: Path) -> None:
         assert torch.allclose(torch.stack([out.start_logits, out.end_logits], -1), model.net(ph.nn.Tokens(ids)), atol=1e-5)
     assert ph.load(tmp_path / "out").answer("Who was in Bremen ?", text) == model.answer("Who was in Bremen ?", text)
     assert ph.verify(tmp_path / "out").equal
+
+
+LONG = {"attention_window": [4, 4], "vocab_size": 340, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+        "max_position_embeddings": 140, "type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "sep_token_id": 2}  # fmt: skip
+ASKED = [("where was the lamp lit before the boats came home?", "in the harbour of Bremen"), ("who was it?", "Anna, in the evening, when the lamp was lit")]
+
+
+@pytest.mark.parametrize("kind", ["labelled", "tagged", "questions"])
+def test_a_longformer_is_trained_with_the_marks_it_is_asked_with(kind: str, tmp_path: Path) -> None:
+    """A batch of training is marked as a task's and as transformers does by itself, so that the logits are the same."""
+    import transformers
+
+    from polyhead.data import Answer, Classify, ExampleFile, Tag, open_source, pack
+
+    name = {"labelled": "SequenceClassification", "tagged": "TokenClassification", "questions": "QuestionAnswering"}[kind]
+    theirs = getattr(transformers, f"LongformerFor{name}")._from_config(transformers.LongformerConfig(**LONG)).eval()
+    torch.manual_seed(0)
+    for p in theirs.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    (tmp_path / "base").mkdir()
+    theirs.save_pretrained(tmp_path / "base")
+    roberta_files(tmp_path / "base")
+    model = ph.load(tmp_path / "base")
+    if kind == "tagged":
+        (tmp_path / "a.conll").write_text("\n".join(f"{word}\t{'XO'[i % 2]}" for i, word in enumerate(" ".join(ASKED[0]).split())) + "\n\n")
+    rows = [{"premise": a, "hypothesis": b, "label": str(i)} for i, (a, b) in enumerate(ASKED)]
+    if kind == "questions":
+        rows = [{"id": str(i), "question": a, "context": b, "answers": {"text": [b[:2]], "answer_start": [0]}} for i, (a, b) in enumerate(ASKED)]
+    if kind != "tagged":
+        (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    file = pack(open_source(str(tmp_path / ("a.conll" if kind == "tagged" else "a.jsonl"))), model.tokenizer, tmp_path / "packed")
+    assert isinstance(file, ExampleFile) and file.kind == kind
+    objective: Any = {
+        "labelled": lambda: Classify(file, model.tokenizer, 128, types=False, marks=True), "tagged": lambda: Tag(file, model.tokenizer, 128, types=False),
+        "questions": lambda: Answer(file, model.tokenizer, 128, types=False, marks=True),
+    }[kind]()  # fmt: skip
+    for i in range(len(objective)):
+        batch = objective.make(np.array([i]), 0, 0)
+        with torch.no_grad():
+            made = theirs(input_ids=batch.inputs.ids)
+            wanted = torch.stack([made.start_logits, made.end_logits], -1) if kind == "questions" else made.logits
+            x, _ = model.net.hidden(batch.inputs)
+            at = ph.nn.At.of(batch.inputs, x.shape[1])
+            assert torch.allclose(model.net.logits(x, at=at, read=batch.inputs), wanted, atol=1e-4)
 
 
 def test_a_classifier_of_pictures(tmp_path: Path) -> None:

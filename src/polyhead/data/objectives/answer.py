@@ -26,7 +26,7 @@ class Answer(Pooled):
     A context that does not fit is read in windows that begin `stride` tokens after one another. One that does not hold the
     whole answer, or a question without one, is asked for place 0: <cls>. Of several answers the first trains; one of whose
     characters no token stands for has weight 0, which `notes` counts. context: tokens of a row at most; question: of the
-    question, whose end is cut off. types, marks: see Enclosing.
+    question, whose end is cut off. types: whether the model has token types; marks: whether the question sees and is seen by all (Longformer §5).
 
     The rows are the windows of question 0, of question 1, …: row r is of question `question[r]` and holds the tokens
     `first[r]` … `first[r] + count[r]` of its context, from place `place(r)` of the row on. `evaluation` gives them in this
@@ -51,7 +51,7 @@ class Answer(Pooled):
         if stride < 1 or question < 1:
             raise ConfigError("stride and question", expected="at least 1 token", received=f"{stride} and {question}")
         self.file, self.context, self.stride = file, context, stride
-        self._around = Enclosing(tokenizer, file.special, True, types=types, marks=marks)
+        self._around = Enclosing(tokenizer, file.special, True, types=types, marks="question" if marks else None)
         if not self._around.begins_special:
             raise ConfigError(
                 'a row must begin with a special token, whose place means "no answer"', expected="<cls>",

@@ -23,7 +23,8 @@ class Classify(Pooled):
     Targets by the file's problem: "single" (B,) long, the class; "multi" (B, C) float, 1 for each class that holds; "number"
     (B,) float. Weights (B,) are 1. context: tokens of a row at most, the special ones included; what is too long is cut at
     its end, of a pair the longer text first, from both once they are equal (longest first, as transformers does);
-    `over_long` counts them, `notes` says so. types, marks: see Enclosing. Rows of about one length stand in a batch.
+    `over_long` counts them, `notes` says so. types: whether the model has token types; marks: whether the first token sees and is
+    seen by all, of pairs too (Longformer, as transformers has it). Rows of about one length stand in a batch.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Classify(Pooled):
                 f"{file.path} holds single texts and pairs", expected="one or the other",
                 received=f"{int((two == 0).sum())} single texts of {len(file)}", change="pack them apart",
             )  # fmt: skip
-        self._around = Enclosing(tokenizer, file.special, self.paired, types=types, marks=marks)
+        self._around = Enclosing(tokenizer, file.special, self.paired, types=types, marks="first" if marks else None)
         room = self._around.room(context, 1 + self.paired)
         self._length, self._second = shortened(one, two, room)
         self.over_long = int((one + two > room).sum())

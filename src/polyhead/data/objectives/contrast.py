@@ -40,7 +40,7 @@ class Partners(Pooled):
     ) -> None:
         super().__init__(multiple, pool)
         self.file, self.context = file, context
-        self._frame = Enclosing(tokenizer, file.special, False, types=True, marks=False)
+        self._frame = Enclosing(tokenizer, file.special, False, types=True)
         room = self._frame.room(context, 1)
         self.kept = np.flatnonzero(np.minimum.reduce([side.length for side in sides]) > 0)
         long = np.logical_or.reduce([side.length[self.kept] > room for side in sides])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,12 +37,12 @@ class Placed(NamedTuple):
 class Enclosing:
     """What `tokenizer.wrap` puts around one text (paired False) or two, for many rows at once.
 
-    types: whether the model has token types; they are left out where all are 0. marks: whether some tokens see and are seen
-    by all (Longformer): the first, and with a second text the whole first one.
+    types: whether the model has token types; they are left out where all are 0. marks: which tokens see and are seen by all
+    (Longformer §3.1): the "first" of each row, or all of the "question" and what stands before it; None: nobody.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, special: dict[str, int], paired: bool, *, types: bool, marks: bool
+        self, tokenizer: Tokenizer, special: dict[str, int], paired: bool, *, types: bool, marks: Literal["first", "question"] | None = None
     ) -> None:
         ids, kinds = tokenizer.wrap([-1], [-2] if paired else None)
         a, b = ids.index(-1), ids.index(-2) if paired else len(ids)
@@ -84,7 +84,7 @@ class Enclosing:
                 ids[row, begin + i], types[row, begin + i] = number, kind
         tokens = padded(ids, total, types if self._typed else None)
         if self._marks:
-            seen = from_a + first.length if self.paired else np.ones(n, np.int64)
+            seen = from_a + first.length if self._marks == "question" else np.ones(n, np.int64)
             tokens = tokens._replace(mark=torch.from_numpy(place < seen[:, None]))
         return Placed(tokens, total, from_a, from_b)
 

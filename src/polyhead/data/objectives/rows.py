@@ -119,7 +119,7 @@ class PairRows:
             raise ConfigError("no such pair task", expected=" | ".join((*PAIRINGS, "None")), received=repr(pairing))
         if not 0 <= short < 1:
             raise ConfigError("the share of short texts", expected="0 or more, less than 1", received=str(short))
-        self._frame = Enclosing(tokenizer.framed(), file.special, True, types=True, marks=False)
+        self._frame = Enclosing(tokenizer.framed(), file.special, True, types=True)
         self._pairing, self._short = pairing, short
         room = self._frame.room(context, 2)
         self._context, self._room, self._ends = context, room, sentence_ends(tokenizer)

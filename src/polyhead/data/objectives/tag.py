@@ -24,7 +24,7 @@ class Tag(Pooled):
     A sentence longer than `context` (special tokens included) is read in windows of whole words. A window begins with the
     last quarter of the one before, so that its words have something on their left; every word is asked for once, in the
     first window that holds it. `over_long` counts such sentences. A word longer than a window loses its end, never its
-    first sub-token. types, marks: see Enclosing.
+    first sub-token. types: see Enclosing.
     sentence: (N,) the sentence of each row. Rows of about one length stand in a batch.
     """
 
@@ -35,7 +35,6 @@ class Tag(Pooled):
         context: int = 512,
         *,
         types: bool = True,
-        marks: bool = False,
         multiple: int = 1,
         pool: int = 64,
     ) -> None:
@@ -46,7 +45,7 @@ class Tag(Pooled):
                 f"{file.path} has a single tag", expected="two tags at least", received=", ".join(file.facts["labels"])
             )
         self.file, self.context = file, context
-        self._around = Enclosing(tokenizer, file.special, False, types=types, marks=marks)
+        self._around = Enclosing(tokenizer, file.special, False, types=types)
         self._room = self._around.room(context, 1)
         self._ids, offsets = file.ragged("text")
         self._words, self._tags = file.array("word"), file.array("tag")

@@ -53,7 +53,7 @@ class TagSpec(ObjectiveSpec):
         return with_head(spec, "tag", len(facts["labels"]))
 
     def dataset(self, file: Any, given: Given) -> Objective:
-        return Tag(file, given.words, given.context, types=given.types, marks=given.marks)
+        return Tag(file, given.words, given.context, types=given.types)
 
     def learner(self, net: Transformer, config: Any) -> Learner:
         return TagLearner(net, config)
