@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from polyhead.report.page import duration
 
 from .output import is_terminal, quantity, say, visible
+
+if TYPE_CHECKING:
+    from polyhead.train import TrainingConfig
 
 _LINES = 30  # plain lines of a whole run
 _SHOWN = 400  # characters of a sample
@@ -66,8 +69,7 @@ class Progress:
         self.facts, training, prepared = facts, facts["training"], facts["prepared"]
         sizes = prepared.sizes
         seen = training.batch * training.steps / max(sizes["train_samples"], 1)
-        pairs = training.objective.writes == "answers"
-        shape = f"{training.batch} pairs" if pairs else f"{training.batch} × {prepared.context} tokens"
+        shape = size_of_step(training, prepared.context)
         learn = "" if facts["learns"] == facts["params"].total else f", {facts['learns']:,} of them learn"
         words, what = ("", "pictures") if prepared.tokenizer is None else (f", vocabulary {prepared.tokenizer.vocab_size:,}", "tokens")
         self.say(f"model  {facts['params'].total:,} parameters{learn}, {training.objective.kind}{words}")
@@ -142,6 +144,17 @@ class Progress:
             arrow = "\n→ " if self.facts["training"].objective.writes == "answers" else ""
             body = visible(prompt + arrow + shown).strip("\n")
             self.say("\n".join([f"── written at step {step:,} ──", *("  " + line for line in body.split("\n"))]))
+
+
+def size_of_step(training: TrainingConfig, context: int) -> str:
+    """"32 × 256 tokens", or what else a step is made of."""
+    objective = training.objective
+    if "images" in objective.takes:
+        return f"{training.batch} pictures"
+    if objective.fixed:
+        return f"{training.batch} × {context} tokens"
+    what = {"pairs": "pairs", "preferences": "preferences"}.get(objective.takes[0], "rows")
+    return f"{training.batch} {what}, of at most {context} tokens"
 
 
 def held_out(row: dict[str, Any]) -> str:

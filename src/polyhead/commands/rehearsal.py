@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from polyhead.report.page import duration
 
 from .output import aligned, emit, is_terminal, note, quantity, say
+from .progress import size_of_step
 
 if TYPE_CHECKING:
     from polyhead.train import RunConfig
@@ -92,7 +93,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     seen = tokens / len(times) * training.steps
     return {
         "parameters": spec.params().total, "learns": count(training.trained, spec), "parts": spec.params().parts,
-        "objective": training.objective.kind, "answers": training.objective.writes == "answers",
+        "objective": training.objective.kind, "step": size_of_step(training, prepared.context),
         "data": prepared.sizes, "notes": prepared.notes, "vocabulary": None if prepared.tokenizer is None else prepared.tokenizer.vocab_size,
         "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
@@ -109,13 +110,11 @@ def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
 
     path, memory = found["path"], found["memory"]
     way = f"{path['device']} {path['precision']} {'compiled' if path['compiled'] else 'eager'}, because {path['why']}"
-    pairs = found["answers"]
     learn = "" if found["learns"] == found["parameters"] else f", {found['learns']:,} of them learn"
-    batch = f"{found['batch']} pairs" if pairs else f"{found['batch']} × {found['context']} tokens"
     rows = [
         ("model", f"{config.model}, {found['parameters']:,} parameters{learn}, {found['objective']}" + (f", vocabulary {found['vocabulary']:,}" if found["vocabulary"] else "")),
         ("data", f"{found['data']['train_tokens']:,} tokens to train on, {found['data']['validation_tokens']:,} held out"),
-        ("plan", f"{found['steps']:,} steps of {batch}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
+        ("plan", f"{found['steps']:,} steps of {found['step']}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
                  f"{found['flops']:.2g} FLOPs"),
         ("path", way),
         ("first loss", f"{found['first_loss']:.3f} nats per token"),
