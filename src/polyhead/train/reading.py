@@ -21,7 +21,7 @@ def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = 
         image_size=image_size or data.image_size,
     )
     if kind is not None and source.kind != kind:
-        needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else "text"
+        needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else kind
         raise ConfigError(
             f"{source.name} holds {source.kind}", expected=needs, received=source.kind,
             change="name other columns with data.columns, or choose a model for this kind of data",

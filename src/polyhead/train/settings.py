@@ -186,8 +186,6 @@ def chosen(config: RunConfig) -> tuple[RunConfig, str]:
     training = check(TrainingConfig, {"objective": named}, config.model) if named is not None else None
     source = open_data(config.data, config.data.path)
     why = f"{config.model} is trained to do it unless told otherwise"
-    if training is not None and source.kind == "labelled" and "pairs" in training.objective.takes:  # few targets look like classes
-        source = open_data(config.data, config.data.path, "pairs")
     if training is None or source.kind not in training.objective.takes:
         training = check(TrainingConfig, {"objective": fitting(spec, source)}, config.model)
         made = described(spec) if training.objective.kind != "similar" else f"{described(spec)} that gives vectors"

@@ -12,7 +12,7 @@ _BY_DATA = {
     "pairs": {"both": "seq2seq", "decoder": "instruct", "encoder": "contrast"},
     "chat": {"decoder": "instruct"},
     "preferences": {"decoder": "prefer"},
-    "labelled": {"encoder": "classify", "decoder": "classify"},
+    "labelled": {"encoder": "classify", "decoder": "classify", "both": "seq2seq"},
     "tagged": {"encoder": "tag", "decoder": "tag"},
     "questions": {"encoder": "answer"},
     "images": {"encoder": "image"},
