@@ -68,11 +68,11 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "replaced": ("bert-nano", LOOP | _small("encoder") | ADAMW | {"training.objective": {"kind": "replaced", "generator": 0.5}}),
 }  # fmt: skip
 
-BERT, QUICK = LOOP | _small("encoder") | ADAMW, {"training.steps": 4, "training.save_every": 2, "training.eval_every": 2, "data.holdout": 0.25}
+BERT, QUICK = LOOP | _small("encoder") | ADAMW | {"training.context": 48}, {"training.steps": 4, "training.save_every": 2, "training.eval_every": 2, "data.holdout": 0.25}
 OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     "classify": ("bert-nano", BERT | QUICK), "similar": ("bert-nano", BERT | QUICK | {"training.objective": "similar"}),
     "contrast": ("bert-nano", BERT | QUICK | RANDOM | {"training.objective": "contrast"}),
-    "tag": ("bert-nano", BERT | QUICK), "answer": ("bert-nano", BERT | QUICK | {"training.context": 48}),
+    "tag": ("bert-nano", BERT | QUICK), "answer": ("bert-nano", BERT | QUICK),
     "image": ("vit-nano", _without(BERT, "tokenizer") | QUICK | {"training.objective": {"kind": "image", "mixup": 0.2, "crop": 1}, "training.context": None}),
     "instruct": ("gpt-nano", LOOP | GPT | ADAMW | QUICK | {"training.context": 64}), "prefer": ("gpt-nano", LOOP | GPT | ADAMW | QUICK | {"training.context": 64}),
 }  # fmt: skip

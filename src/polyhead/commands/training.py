@@ -137,13 +137,35 @@ def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
     return [{"prompt": prompt, "joint": "", "text": made.text}]
 
 
+_USES = {
+    "classify": (' "a text"',), "tag": (' "a text"',), "answer": (' "a question" --context FILE',),
+    "embed": (' "a text"', ' --query "a text" --in FILE'), "images": (" PICTURE",),
+}  # fmt: skip
+_TWO = """ '{"text": "one", "second": "another"}'"""
+
+
 def next_commands(model: Model, folder: Path) -> list[str]:
+    """What can be done with the model now; words in capitals stand for files."""
+    from polyhead.tasks.reading import does
     from polyhead.train.settings import read_config
 
     name, training = shlex.quote(str(folder)), read_config(folder).training
-    if training.objective.writes == "nothing":
-        return [f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]
+    what, show = does(model.net), f"polyhead show {name}"
+    if what in _USES:
+        uses = (_TWO,) if what == "classify" and _paired(folder) else _USES[what]
+        return [*(f"polyhead run {name}{use}" for use in uses), f"polyhead eval {name} --on DATA", show]
+    if training.objective.writes == "nothing":  # what was learnt of hidden tokens is there to go on from
+        measured = [f"polyhead eval {name} --on TEXT"] if what == "fill" else []
+        return [f"polyhead train {name} DATA -o FOLDER", *measured, show]
     answers = training.objective.writes == "answers"
     prompt = json.dumps(training.sample_prompt or ("a sentence" if answers else "Once upon a time"))
     more = [] if answers else [f"polyhead chat {name}"]
-    return [f"polyhead run {name} {prompt}", *more, f"polyhead eval {name} --on TEXT", f"polyhead show {name}"]
+    return [f"polyhead run {name} {prompt}", *more, f"polyhead eval {name} --on {'PAIRS' if answers else 'TEXT'}", show]
+
+
+def _paired(folder: Path) -> bool:
+    """Whether the run's texts are two and two."""
+    from polyhead.data import ExampleFile
+
+    path = folder / "data" / "train.tokens"
+    return path.exists() and len(ExampleFile(path).array("second")) > 0
