@@ -73,9 +73,22 @@ def test_a_classifier_of_two_texts_is_run_on_two(polyhead, data: dict[str, str],
     assert found["text"] == "one" and found["second"] == "another" and isinstance(found["label"], float)
 
 
+def test_only_a_loss_of_tokens_has_a_perplexity(run) -> None:
+    from polyhead.report.page import ROWS
+    from polyhead.train import TrainingConfig, objectives
+
+    specs = [one for name in objectives.__all__ if isinstance(one := getattr(objectives, name), type) and issubclass(one, objectives.ObjectiveSpec)]
+    assert {one.model_fields["kind"].default for one in specs if one is not objectives.ObjectiveSpec and not one.tokens} == ROWS
+    assert TrainingConfig().objective.tokens
+    for objective in ("similar", "prefer", "masked"):
+        page = (run(objective) / "report.html").read_text("utf-8")
+        assert ("perplexity" in page) == ("nats per token" in page) == (objective == "masked")
+
+
 def test_the_closing_words_name_them(polyhead, data: dict[str, str], tmp_path: Path) -> None:
     words = [f"{key}={json.dumps(value)}" for key, value in (BERT | QUICK | {"tokenizer.kind": "chars"}).items()]
     result = polyhead("train", "bert-nano", data["labelled"], "-o", tmp_path / "run", *words)
     assert result.code == 0, result.err
+    assert "validation loss" in result.out and "perplexity" not in result.out
     run = shlex.quote(str(tmp_path / "run"))
     assert f'  polyhead run {run} "a text"\n  polyhead eval {run} --on DATA\n' in result.out

@@ -107,7 +107,7 @@ class Progress:
         if self._line is not None:
             self._line.update(self._text(self.status(row), no_wrap=True, overflow="ellipsis"))
         if "val_loss" in row:
-            self.say(self.status(row) + f"  validation {held_out(row)}")
+            self.say(self.status(row) + f"  validation {held_out(row, self.facts['training'].objective.tokens)}")
         elif self._line is None and (number % max(1, total // _LINES) == 0 or number in (1, total)):
             self.say(self.status(row))
 
@@ -157,12 +157,12 @@ def size_of_step(training: TrainingConfig, context: int) -> str:
     return f"{training.batch} {what}, of at most {context} tokens"
 
 
-def held_out(row: dict[str, Any]) -> str:
-    """"loss 1.234, 1.780 bits per byte, perplexity 3.43"."""
+def held_out(row: dict[str, Any], tokens: bool) -> str:
+    """"loss 1.234, 1.780 bits per byte, perplexity 3.43". tokens: whether the loss is nats per token."""
     parts = [f"loss {row['val_loss']:.3f}"]
     if "val_bpb" in row:
         parts.append(f"{row['val_bpb']:.3f} bits per byte")
     more = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_") and name not in ("val_loss", "val_bpb")}
-    if not more:
+    if not more and tokens:
         parts.append(f"perplexity {math.exp(min(row['val_loss'], 700)):,.2f}")
     return ", ".join([*parts, *(f"{name.replace('_', ' ')} {value:.4f}" for name, value in more.items())])

@@ -96,18 +96,22 @@ def _speaks() -> bool:
 
 def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> None:
     """The words at the end, or one JSON object."""
+    from polyhead.train.settings import read_config
+
+    tokens = read_config(folder).training.objective.tokens
     written = closing_words(model, folder) if progress.last else []  # a run that was finished already has said its words
     if as_json:
         row = progress.last
         facts: dict[str, Any] = {"folder": str(folder), "report": str(folder / "report.html"), "step": row.get("step", model.meta.get("step"))}
         facts |= {"params": model.spec.params().total, "loss": row.get("loss"), "seconds": row.get("seconds")}
         facts |= {name: progress.held.get(name) for name in ("val_loss", "val_bpb")}
-        facts["perplexity"] = math.exp(min(facts["val_loss"], 700)) if facts["val_loss"] is not None else None
+        told = facts["val_loss"] is not None and tokens
+        facts["perplexity"] = math.exp(min(facts["val_loss"], 700)) if told else None
         emit(facts | {"best": model.meta.get("best"), "written": written})
         return
     say()
     if progress.held:
-        say(f"validation {held_out(progress.held)}")
+        say(f"validation {held_out(progress.held, tokens)}")
     if best := model.meta.get("best"):
         say(f"best {best['name'].replace('_', ' ')} {best['value']:.4f} at step {best['step']:,}: the model has the weights of that step")
     for one in written:

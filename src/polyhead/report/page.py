@@ -22,6 +22,7 @@ from .drawing import draw
 
 REPORT = "report.html"
 _STYLE = Path(__file__).with_name("page.css")
+ROWS = frozenset(("answer", "classify", "contrast", "image", "prefer", "similar", "tag"))  # objectives whose loss is not of tokens
 _SHOWN = 6  # samples along the run; the first and the last are always among them
 
 
@@ -69,7 +70,10 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
     cards += [("tokens seen", f"{last['tokens']:,}")] if "tokens" in last else []
     cards += [(f"best {best['name'].replace('_', ' ')}: the weights kept", f"{best['value']:.4f} at step {best['step']:,}")] if best else []
     if held:
-        cards += [("validation loss, nats per token", f"{held['val_loss']:.3f}"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
+        if _kind(config["training"]["objective"]) in ROWS:
+            cards.append(("validation loss", f"{held['val_loss']:.3f}"))
+        else:
+            cards += [("validation loss, nats per token", f"{held['val_loss']:.3f}"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
     if held.get("val_bpb") is not None:
         cards.append(("bits per byte", f"{held['val_bpb']:.3f}"))
     cards.append(("training time", duration(seconds(rows))))
@@ -97,7 +101,7 @@ def _curves(rows: list[dict[str, Any]], config: dict[str, Any]) -> str:
         return _section("Loss", "<p>Too few steps for a curve.</p>")
     span = max(1, len(loss) // 20) | 1
     series = [Series("", loss, "raw"), Series("training", smooth(loss, span), "train"), Series("validation", of("val_loss"), "valid", True)]
-    unit = "loss (nats per token)"
+    unit = "loss" if _kind(config["training"]["objective"]) in ROWS else "loss (nats per token)"
     out = _section("Loss", line_chart([s for s in series if s.points], "step", unit))
     rate = line_chart([Series("", of("lr"), "rate")], "step", "learning rate", height=190, zero=True)
     speed = line_chart([Series("", of("tokens_per_s"), "rate")], "step", "tokens per second", height=190, zero=True)

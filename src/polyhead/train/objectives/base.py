@@ -57,7 +57,8 @@ class ObjectiveSpec(BaseModel):
 
     takes: the kinds of data it trains on, the usual one first. asks: what the model must tell, in words. writes: what its models do with a prompt: they go on with it,
     answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
-    the loss looks at the model the run began with. frames: whether a new tokenizer must put <cls> and <sep> around texts.
+    the loss looks at the model the run began with. tokens: whether the held-out loss is nats per token, so that its exponential is
+    a perplexity. frames: whether a new tokenizer must put <cls> and <sep> around texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -68,6 +69,7 @@ class ObjectiveSpec(BaseModel):
     writes: ClassVar[Literal["continues", "answers", "nothing"]] = "nothing"
     steady: ClassVar[bool] = True
     anchored: ClassVar[bool] = False
+    tokens: ClassVar[bool] = True
     frames: ClassVar[bool] = False
 
     @property

@@ -24,6 +24,7 @@ class ContrastSpec(ObjectiveSpec):
     dropout (SimCSE, Gao et al. 2021, arXiv 2104.08821; temperature 0.05)."""
 
     kind: Literal["contrast"] = "contrast"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "which second text of the batch belongs to a first"
     temperature: float = Field(0.05, gt=0)
     takes: ClassVar[tuple[str, ...]] = ("pairs", "text")
@@ -47,6 +48,7 @@ class SimilarSpec(ObjectiveSpec):
     part's scores mapped to 0 … 1 (Sentence-BERT, Reimers & Gurevych 2019, §3)."""
 
     kind: Literal["similar"] = "similar"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "how alike two texts are, by a score"
     loss: Literal["cosent", "cosine"] = "cosent"
     scale: float = Field(20.0, gt=0)

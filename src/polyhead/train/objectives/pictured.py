@@ -22,6 +22,7 @@ class ImageSpec(ObjectiveSpec):
     the share at which another picture is laid over (see data.Augment). Pixels are normalised by the training part's mean."""
 
     kind: Literal["image"] = "image"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "the class of a picture"
     crop: int = Field(0, ge=0)
     flip: bool = False

@@ -24,6 +24,7 @@ class PreferSpec(ObjectiveSpec):
     with. smoothing ε: labels that are wrong that often (conservative DPO, Mitchell 2023)."""
 
     kind: Literal["prefer"] = "prefer"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "that the chosen answer gains more than the rejected one"
     beta: float = Field(0.1, gt=0)
     smoothing: float = Field(0.0, ge=0, lt=0.5)

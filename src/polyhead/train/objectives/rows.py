@@ -23,6 +23,7 @@ class ClassifySpec(ObjectiveSpec):
     cross-entropy, a binary one per class, or squared error."""
 
     kind: Literal["classify"] = "classify"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "the class of a text or of two, several classes, or a number"
     takes: ClassVar[tuple[str, ...]] = ("labelled",)
     frames: ClassVar[bool] = True
@@ -43,6 +44,7 @@ class TagSpec(ObjectiveSpec):
     """A tag for each word, asked at its first piece (BERT, §5.3)."""
 
     kind: Literal["tag"] = "tag"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "a tag for each word, at its first piece"
     takes: ClassVar[tuple[str, ...]] = ("tagged",)
     frames: ClassVar[bool] = True
@@ -64,6 +66,7 @@ class AnswerSpec(ObjectiveSpec):
     texts are read in windows, `stride` tokens apart."""
 
     kind: Literal["answer"] = "answer"
+    tokens: ClassVar[bool] = False
     asks: ClassVar[str] = "where the answer to a question begins and ends in a text"
     stride: int = Field(128, gt=0)
     takes: ClassVar[tuple[str, ...]] = ("questions",)
