@@ -47,6 +47,16 @@ def test_a_run_ends_with_a_whole_self_contained_page(run: Path) -> None:
         assert part in text, part
 
 
+def test_what_was_measured_beside_the_loss_is_told_and_drawn(run: Path, tmp_path: Path) -> None:
+    for name in ("config.yaml", "spec.json", "meta.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    rows = [{"step": i, "loss": 1.0, "lr": 0.1, "tokens_per_s": 5.0, "tokens": i, "val_loss": 1.0, "val_exact_match": 0.25 * i} for i in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = page(tmp_path)
+    assert "validation exact match" in text and "<dd>0.7500</dd>" in text and "Held-out figures" in text and "exact match by step" in text
+    assert "Held-out figures" not in page(run)
+
+
 def test_text_a_model_wrote_cannot_become_markup(run: Path) -> None:
     with (run / "samples.jsonl").open("a") as file:
         file.write(json.dumps({"step": 9, "prompt": "<b>", "text": "<script>alert(1)</script>"}) + "\n")
@@ -62,7 +72,7 @@ def test_a_page_without_metrics_still_stands(run: Path, tmp_path: Path) -> None:
 def test_points_stand_where_their_numbers_say() -> None:
     svg = line_chart([Series("", [(0, 0.0), (10, 1.0)], "train")], "step", "loss", width=276, height=158, zero=True)
     (x0, y0), (x1, y1) = ((float(a), float(b)) for a, b in (p.split(",") for p in re.search(r'points="([^"]+)"', svg)[1].split()))
-    assert (x0, x1) == (62, 262) and y0 == 114 and y1 == pytest.approx(114 - 100 / 1.06, abs=0.06)
+    assert (x0, x1) == (78, 262) and y0 == 114 and y1 == pytest.approx(114 - 100 / 1.06, abs=0.06)
 
 
 @pytest.mark.parametrize(

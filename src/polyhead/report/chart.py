@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 14, 14, 44
 
 
 Place = Callable[[float, float], tuple[float, float]]  # data → pixels
@@ -24,14 +24,15 @@ class Series(NamedTuple):
 
 
 def line_chart(
-    series: Sequence[Series], x_label: str, y_label: str, *, width: int = 760, height: int = 320, zero: bool = False
+    series: Sequence[Series], x_label: str, y_label: str, *, width: int = 760, height: int = 320, zero: bool = False, whole: bool = False
 ) -> str:
-    """An <svg> element. The highest values of a run's first steps are cut off, so that the rest can be told apart."""
+    """An <svg> element. Unless `whole`, the highest values of a run's first steps are cut off, so that the rest can be told
+    apart. zero: the axis begins at 0."""
     points = [p for line in series for p in line.points]
     if not points:
         return ""
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    y_low, y_high = _range([y for _, y in points], zero)
+    y_low, y_high = _range([y for _, y in points], zero, whole or zero)
     x_high = x_high if x_high > x_low else x_low + 1
     plot_w, plot_h = width - _LEFT - _RIGHT, height - _TOP - _BOTTOM
 
@@ -55,10 +56,10 @@ def line_chart(
     return "\n".join([*parts, *_legend(series, width), "</svg>"])
 
 
-def _range(values: list[float], zero: bool) -> tuple[float, float]:
+def _range(values: list[float], zero: bool, whole: bool) -> tuple[float, float]:
     ordered = sorted(v for v in values if math.isfinite(v))
     low = 0.0 if zero else ordered[0]
-    high = ordered[-1] if zero else ordered[min(len(ordered) - 1, int(0.97 * len(ordered)))]
+    high = ordered[-1] if whole else ordered[min(len(ordered) - 1, int(0.97 * len(ordered)))]
     room = (high - low or abs(high) or 1.0) * 0.06
     return (low if zero else low - room), high + room
 

@@ -76,6 +76,7 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
             cards += [("validation loss, nats per token", f"{held['val_loss']:.3f}"), ("perplexity", f"{math.exp(min(held['val_loss'], 700)):,.2f}")]
     if held.get("val_bpb") is not None:
         cards.append(("bits per byte", f"{held['val_bpb']:.3f}"))
+    cards += [(f"validation {name}", f"{held[key]:.4f}") for key, name in _figures([held]).items()]
     cards.append(("training time", duration(seconds(rows))))
     made = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in cards)
     where = config["data"]["path"]
@@ -105,7 +106,15 @@ def _curves(rows: list[dict[str, Any]], config: dict[str, Any]) -> str:
     out = _section("Loss", line_chart([s for s in series if s.points], "step", unit))
     rate = line_chart([Series("", of("lr"), "rate")], "step", "learning rate", height=190, zero=True)
     speed = line_chart([Series("", of("tokens_per_s"), "rate")], "step", "tokens per second", height=190, zero=True)
+    figures = [line_chart([Series("", of(key), "valid", True)], "step", name, height=190, whole=True) for key, name in _figures(rows).items() if len(of(key)) > 1]
+    out += _section("Held-out figures", f'<div class="two">{"".join(figures)}</div>') if figures else ""
     return out + _section("Learning rate and speed", f'<div class="two">{rate}{speed}</div>')
+
+
+def _figures(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """{key: words} of what evaluations measured beside the loss."""
+    keys = dict.fromkeys(key for row in rows for key, value in row.items() if key.startswith("val_") and isinstance(value, int | float))
+    return {key: key.removeprefix("val_").replace("_", " ") for key in keys if key not in ("val_loss", "val_bpb")}
 
 
 def _samples(samples: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
