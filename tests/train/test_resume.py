@@ -143,9 +143,13 @@ def test_an_existing_run_is_refused_without_resume(data, whole, tmp_path: Path) 
         go("muon", data, whole("muon"))
     assert bits(whole("muon")) == before
     (tmp_path / "mine.txt").write_text("my own")
-    with pytest.raises(ConfigError, match="other files"):
-        go("muon", data, tmp_path)
+    for resume in (False, True):  # a folder of other files, a published model's say, is never trained into
+        with pytest.raises(ConfigError, match="other files") as caught:
+            go("muon", data, tmp_path, resume=resume)
+        assert "--resume" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(ConfigError, match="is a file"):
+        go("muon", data, tmp_path / "mine.txt")
 
 
 def test_wrong_input_leaves_no_folder_behind(data, tmp_path: Path) -> None:

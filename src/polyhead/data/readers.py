@@ -101,7 +101,7 @@ def _squad(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Record]:
 
 def _header_note(columns: Columns) -> str:
     numbers = all(c.isdigit() for c in columns)
-    how = "data (pass header=True if it holds names)" if numbers else "names (pass header=False if it is data)"
+    how = "data (header=True, in a run data.header=true, if it holds names)" if numbers else "names (header=False, in a run data.header=false, if it is data)"
     return f"columns {', '.join(columns)}: the table's first row was taken as {how}"
 
 

@@ -25,6 +25,7 @@ class DataConfig(_Config):
     holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")
     split: Literal["file", "blank", "line"] = Field("file", description="where a text file's documents end")
     documents: bool = Field(False, description="never attend across the boundaries of packed documents")
+    header: bool | None = Field(None, description="whether a table's first row holds names; None: as it looks")
     image_size: int | None = Field(None, gt=0, description="side to which pictures are resized; None: the trained model's, or as they are")
     repair: bool = Field(False, description="repair text that was decoded with the wrong encoding")
     max_bad: float = Field(0.01, ge=0, le=1, description="stop above this share of broken rows")

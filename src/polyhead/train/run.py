@@ -312,13 +312,15 @@ def fresh_folder(folder: Path, ranks: Ranks) -> Iterator[None]:
 
 def find_start(folder: Path, resume: bool, tell: Listener) -> Saved | None:
     """The checkpoint to go on from, or None for a fresh start."""
-    used = folder.exists() and (not folder.is_dir() or any(p.name not in BEFORE for p in folder.iterdir()))
-    if used and not resume:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file", expected="a new folder for a new run", received="a file", change="choose another -o")
+    used, run = folder.exists() and any(p.name not in BEFORE for p in folder.iterdir()), (folder / "config.yaml").exists()
+    if used and not (run and resume):  # other files are never trained into: a model's folder would be lost
         raise ConfigError(
             f"{folder} is not empty",
             expected="a new folder for a new run",
-            received="an existing run" if (folder / "config.yaml").exists() else "a folder with other files",
-            change="add --resume to go on with it, or choose another -o",
+            received="an existing run" if run else "a folder with other files",
+            change="add --resume to go on with it, or choose another -o" if run else "choose another -o",
         )
     saved = latest(folder / "checkpoints") if used else None
     for reason in saved.skipped if saved is not None else ():
