@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +33,7 @@ class Ask:
     top: int | None = None
 
 
-class Work:
+class Work(ABC):
     """One kind of work: `read` an input, do them all together, tell one as JSON and as text."""
 
     def __init__(self, model: Model, ask: Ask) -> None:
@@ -41,15 +42,17 @@ class Work:
     def read(self, row: Any, where: str) -> Any:
         return text_or_pair(row, where)
 
+    @abstractmethod
     def do(self, inputs: list[Any]) -> list[Any]:
-        raise NotImplementedError
+        """What the model finds in each."""
 
+    @abstractmethod
     def record(self, given: Any, found: Any) -> dict[str, Any]:
-        raise NotImplementedError
+        """One finding as JSON data."""
 
+    @abstractmethod
     def told(self, given: Any, found: Any, alone: bool) -> str:
         """For people; alone: it is the only one, so there is room."""
-        raise NotImplementedError
 
 
 class Classify(Work):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, OutOfMemory, UserError
 from ..nn import Cache, LearnedSpec, ModelSpec, StackSpec, Tokens, Transformer
-from ..nn.pattern import Prefix, blocked, causal_only, leaves
+from ..nn.pattern import Prefix, blocked, causal_only, holds
 from ..tasks.rows import batch, evaluating
 
 
@@ -35,8 +35,7 @@ class Engine:
         self.net, self.spec = prepared if prepared is not None else net, net.spec
         self.head = language_head(self.spec, hears)
         self.vocab: int = self.spec.heads[self.head].output or 0
-        patterns = [b.attention.pattern for b in self.spec.top.blocks.values()]
-        self.prefixed = any(isinstance(leaf, Prefix) for pattern in patterns for leaf in leaves(pattern))  # prompts are seen whole
+        self.prefixed = any(holds(b.attention.pattern, Prefix) for b in self.spec.top.blocks.values())  # prompts are seen whole
 
     @property
     def device(self) -> torch.device:

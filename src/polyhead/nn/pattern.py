@@ -304,6 +304,11 @@ def leaves(pattern: Pattern) -> list[Pattern]:
     return [leaf for part in pattern.parts for leaf in leaves(part)]
 
 
+def holds(pattern: Pattern, choice: type[PatternSpec]) -> bool:
+    """Whether a choice is part of the pattern."""
+    return any(isinstance(leaf, choice) for leaf in leaves(pattern))
+
+
 def blocked(pattern: Pattern) -> BlockSparse | None:
     """The part that cuts rows into blocks, if there is one."""
     for leaf in leaves(pattern):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, UserError
 from ..nn import At, ModelSpec, Pair, Tokens, Transformer
+from ..nn.pattern import Marked, holds
 from ..text import Tokenizer
 from .rows import batch, evaluating
 
@@ -216,7 +217,7 @@ def _tokens(spec: ModelSpec, rows: Sequence[Row], device: torch.device) -> Token
     if 0 < max(max(row.types, default=0) for row in rows) < stack.embedding.types:
         types = [row.types + [0] * (wide - len(row.types)) for row in rows]
         tokens = tokens._replace(types=torch.tensor(types, device=device))
-    if any('"kind":"marked"' in block.attention.pattern.model_dump_json() for block in stack.blocks.values()):
+    if any(holds(block.attention.pattern, Marked) for block in stack.blocks.values()):
         marks = torch.tensor([row.marked for row in rows], device=device)
         tokens = tokens._replace(mark=torch.arange(wide, device=device) < marks[:, None])
     return tokens

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from polyhead.data import Objective
 from polyhead.nn import At, Batch, ModelSpec, Tokens, Transformer
-from polyhead.nn.pattern import Marked, leaves
+from polyhead.nn.pattern import Marked, holds
 from polyhead.text import Tokenizer
 
 from ..loss import loss_sum
@@ -42,8 +42,7 @@ class Given(NamedTuple):
     @property
     def marks(self) -> bool:
         """Whether some tokens are seen by all (Longformer)."""
-        patterns = [block.attention.pattern for stack in self.spec.stacks.values() for block in stack.blocks.values()]
-        return any(isinstance(leaf, Marked) for pattern in patterns for leaf in leaves(pattern))
+        return any(holds(block.attention.pattern, Marked) for stack in self.spec.stacks.values() for block in stack.blocks.values())
 
     @property
     def words(self) -> Tokenizer:
@@ -144,6 +143,11 @@ class Learner:
     def figures(self, sums: dict[str, float]) -> dict[str, float]:
         """What the sums over the whole held-out part say beside the loss, by name, such as accuracy."""
         return {}
+
+
+def accuracy(sums: dict[str, float]) -> dict[str, float]:
+    """{"accuracy": right over weight}, or nothing where nothing was asked."""
+    return {"accuracy": sums["right"] / sums["weight"]} if sums["weight"] else {}
 
 
 def real(tokens: Tokens, width: int) -> Tensor:

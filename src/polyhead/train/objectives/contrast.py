@@ -15,7 +15,7 @@ from polyhead.errors import ConfigError
 from polyhead.families import check_shape, with_head
 from polyhead.nn import At, Batch, ModelSpec, Transformer
 
-from .base import Given, Learner, ObjectiveSpec, Sums
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy
 
 
 class ContrastSpec(ObjectiveSpec):
@@ -112,7 +112,7 @@ class ContrastLearner(PairLearner):
 
     def figures(self, sums: dict[str, float]) -> dict[str, float]:
         """accuracy: firsts whose own second is the nearest of the batch."""
-        return {"accuracy": sums["right"] / sums["weight"]} if sums["weight"] else {}
+        return accuracy(sums)
 
 
 class SimilarLearner(PairLearner):

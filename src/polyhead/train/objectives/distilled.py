@@ -17,8 +17,8 @@ from polyhead.generate import load
 from polyhead.nn import Batch, ModelSpec, PairSpec, Transformer
 
 from ..loss import cross_entropy
-from .base import Given, Learner, ObjectiveSpec, Sums, real
-from .language import accuracy, guessed
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy, real
+from .language import guessed
 
 _ROWS = 1024  # tokens whose distributions over the vocabulary are held at a time
 

@@ -14,7 +14,7 @@ from polyhead.families import for_objective, with_heads
 from polyhead.nn import At, Batch, ModelSpec, Transformer
 
 from ..loss import loss_sum
-from .base import Given, Learner, ObjectiveSpec, Sums
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy
 
 
 class CausalSpec(ObjectiveSpec):
@@ -122,9 +122,3 @@ def guessed(net: Transformer, batch: Batch) -> Sums:
     states, wanted = x[chosen], batch.targets[chosen]
     right = net.logits(states).argmax(-1) == wanted
     return {"nats": loss_sum(states, net.logits, wanted, batch.weights[chosen]), "weight": batch.weights.sum(), "right": right.sum()}
-
-
-def accuracy(sums: dict[str, float]) -> dict[str, float]:
-    """{"accuracy": right over weight}, or nothing where nothing was asked."""
-    return {"accuracy": sums["right"] / sums["weight"]} if sums["weight"] else {}
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from polyhead.errors import ConfigError
 from polyhead.families import check_shape, override, with_head
 from polyhead.nn import At, Batch, ModelSpec, Patches, Transformer
 
-from .base import Given, Learner, ObjectiveSpec, Sums
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy
 
 
 class ImageSpec(ObjectiveSpec):
@@ -63,7 +63,7 @@ class ImageLearner(Learner):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         logits, balance = self._logits(batch)
-        nats = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none", label_smoothing=self.smoothing)
+        nats = F.cross_entropy(logits, batch.targets, reduction="none", label_smoothing=self.smoothing)
         return (nats * batch.weights).sum(), balance
 
     def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -72,9 +72,9 @@ class ImageLearner(Learner):
 
     def measure(self, batch: Batch) -> Sums:
         logits, _ = self._logits(batch)
-        nats = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none") * batch.weights
+        nats = F.cross_entropy(logits, batch.targets, reduction="none") * batch.weights
         right = ((logits.argmax(-1) == batch.targets) & (batch.weights > 0)).sum()
         return {"nats": nats.sum(), "weight": batch.weights.sum(), "right": right}
 
     def figures(self, sums: dict[str, float]) -> dict[str, float]:
-        return {"accuracy": sums["right"] / sums["weight"]} if sums["weight"] else {}
+        return accuracy(sums)

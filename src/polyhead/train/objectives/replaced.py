@@ -16,7 +16,7 @@ from polyhead.families import check_shape, override, with_head
 from polyhead.nn import Batch, ModelSpec, Transformer
 
 from ..loss import loss_sum
-from .base import Given, Learner, ObjectiveSpec, Sums, real
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy, real
 
 TABLES = ("token", "types", "position")  # what generator and model read texts with, shared (§3.2)
 
@@ -134,6 +134,6 @@ class ReplacedLearner(Learner):
 
     def figures(self, sums: dict[str, float]) -> dict[str, float]:
         """accuracy over all tokens; recall: replaced ones that were found; the generator's loss per hidden token."""
-        out = {"accuracy": sums["right"] / sums["weight"]} if sums["weight"] else {}
+        out = accuracy(sums)
         out |= {"recall": sums["found"] / sums["replaced"]} if sums["replaced"] else {}
         return out | ({"generator_loss": sums["generator_nats"] / sums["hidden"]} if sums["hidden"] else {})

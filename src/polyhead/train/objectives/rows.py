@@ -14,8 +14,7 @@ from polyhead.families import check_shape, with_head
 from polyhead.nn import At, Batch, ModelSpec, Transformer
 
 from ..loss import cross_entropy
-from .base import Given, Learner, ObjectiveSpec, Sums
-from .language import accuracy
+from .base import Given, Learner, ObjectiveSpec, Sums, accuracy
 
 
 class ClassifySpec(ObjectiveSpec):
