@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import polyhead as ph
 from polyhead.errors import ConfigError, UserError
 from polyhead.families import recipes
 
+from ..swift import swift
 from .folders import LLAMA, llama_weights, put
 
 resource = pytest.importorskip("resource")
@@ -47,16 +47,15 @@ def peak() -> int:
 
 def attempt(folder: Path) -> UserError | None:
     """The error that loading meets, if any, of the kinds a stranger's folder may cause; at once, and for little memory."""
-    began, before = time.process_time(), peak()
+    before = peak()
     try:
-        with warnings.catch_warnings():
+        with swift(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ph.load(folder)
         return None
     except UserError as error:
         return error
     finally:
-        assert time.process_time() - began < 1.0
         assert peak() - before < 100_000
 
 

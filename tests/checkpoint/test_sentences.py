@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from polyhead.errors import UserError
 from polyhead.generate.folder import read_architecture as folder_architecture
 from polyhead.nn import Tokens
 
+from ..swift import swift
 from .folders import LLAMA, llama_weights, put
 
 KINDS = ("Transformer", "Pooling", "Dense", "Dense", "Normalize")
@@ -177,10 +177,8 @@ def test_a_link_out_of_the_folder(folder: Path, tmp_path: Path) -> None:
 
 
 def refused(folder: Path, *words: str) -> None:
-    began = time.process_time()
-    with pytest.raises(UserError) as caught:
+    with swift(), pytest.raises(UserError) as caught:
         ph.load(folder)
-    assert time.process_time() - began < 1.0
     text = str(caught.value)
     assert all(word in text for word in words) and len(text) < 1500, text
     assert caught.value.expected and all(letter.isprintable() or letter == "\n" for letter in text)

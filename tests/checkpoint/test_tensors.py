@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from polyhead.checkpoint import read_header, read_tensors, write_tensors
 from polyhead.checkpoint.tensors import DTYPES, MAX_HEADER
 from polyhead.errors import CheckpointError, DiskError
+
+from ..swift import swift
 
 
 def build(path: Path, header: bytes | dict, body: bytes = b"", length: int | None = None) -> Path:
@@ -33,10 +34,8 @@ def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4))
 def refused(path: Path, *words: str) -> str:
     """Both readers refuse, quickly, and name the file and the field."""
     for read in (read_header, read_tensors):
-        began = time.process_time()
-        with pytest.raises(CheckpointError) as caught:
+        with swift(), pytest.raises(CheckpointError) as caught:
             read(path)
-        assert time.process_time() - began < 4.0  # a guard against hanging; about 1 s for the worst
         text = str(caught.value)
         assert str(path) in text
         assert caught.value.received

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from hypothesis import strategies as st
 from polyhead.data import Causal, Loader, Masked, Seq2Seq
 from polyhead.errors import ConfigError, DataError
 from polyhead.nn.tokens import Batch
+
+from ..swift import swift
 
 fixture_ok = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 KINDS = ("causal", "documents", "masked", "seq2seq")
@@ -132,9 +133,8 @@ def test_a_batch_across_two_epochs_uses_each_epochs_own_windows(corpus_of) -> No
 
 def test_seeking_far_costs_nothing(dataset_of) -> None:
     loader = Loader(dataset_of("seq2seq"), batch=8, seed=0)
-    begun = time.perf_counter()
-    loader.batch_at(10**15)
-    assert time.perf_counter() - begun < 1.0
+    with swift():
+        loader.batch_at(10**15)
 
 
 def test_h85_a_corpus_shorter_than_one_batch(dataset_of, corpus_of, tokenizer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import polyhead as ph
 from polyhead.errors import UserError
 
+from ..swift import swift
 from .cases import Case
 from .reference import Made
 from .test_round_trip import copy_folder
@@ -49,11 +49,10 @@ def test_random_damage_to_a_config_of_any_family(name: str, made: Callable[[Case
     every, refused = list(places(json.loads(text))), 0
     for _ in range(60):
         (folder / "config.json").write_text(damaged(text, draw.choice(every), draw.choice(VALUES)))
-        start = time.process_time()
         try:
-            ph.load(folder)
+            with swift():
+                ph.load(folder)
         except UserError as error:
             refused += 1
             assert str(folder) in str(error)
-        assert time.process_time() - start < 1
     assert refused > 5
