@@ -320,6 +320,16 @@ def test_the_cut_of_an_only_document_does_not_depend_on_chunks(tmp_path, monkeyp
         assert documents(open_source(path).holdout(0.1)[1]) == whole
 
 
+def test_the_last_documents_can_be_the_ones_held_out(tmp_path) -> None:
+    source = open_source(put(tmp_path / "a.txt", "".join(f"line {i}\n" for i in range(37)).encode()), split="line")
+    train, valid = (documents(part) for part in source.holdout(0.1, last=True))
+    assert [text.strip() for text in valid] == [f"line {i}" for i in range(33, 37)] and len(train) == 33
+    for share, held in ((0.999, 36), (0.001, 1)):
+        assert len(documents(source.holdout(share, last=True)[1])) == held
+    _, drawn = source.holdout(0.1)
+    assert source.holdout(0.1, last=True)[1].identity() != drawn.identity()
+
+
 def test_holdout_of_pairs_and_what_it_refuses(tmp_path) -> None:
     put(tmp_path / "t.de", "a\nb\nc\nd\n")
     put(tmp_path / "t.en", "1\n2\n3\n4\n")

@@ -1,7 +1,9 @@
-"""Training and validation parts by document: which one a document belongs to is a hash of (seed, its number)."""
+"""Training and validation parts by document: which one a document belongs to is a hash of (seed, its number), or whether it
+is among the last ones."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,10 +19,11 @@ _BLOCK = 1 << 14
 
 
 class _Rule(NamedTuple):
-    """cut: the character at which an only document is cut, else None. inside, outside: documents moved so that
-    neither part is empty (−1: none)."""
+    """cut: the character at which an only document is cut, else None. first: of the last documents, held out; None: they are
+    drawn. inside, outside: documents moved so that neither part is empty (−1: none)."""
 
     cut: int | None
+    first: int | None = None
     inside: int = -1
     outside: int = -1
 
@@ -28,15 +31,15 @@ class _Rule(NamedTuple):
 class Part:
     """One side of a held-out split; both sides come from the same numbers and never overlap."""
 
-    def __init__(self, corpus: Corpus, share: float, seed: int, held: bool) -> None:
-        self._corpus, self._share, self._seed, self._held = corpus, share, seed, held
+    def __init__(self, corpus: Corpus, share: float, seed: int, held: bool, last: bool = False) -> None:
+        self._corpus, self._share, self._seed, self._held, self._last = corpus, share, seed, held, last
         self._key = np.uint64(key(seed, 0x401D))
         self._below = np.uint64(min(int(share * 2**64), 2**64 - 1))
         self._known: _Rule | None = None
         self.notes: list[str] = []
 
     def identity(self) -> dict[str, Any]:
-        return {"share": self._share, "seed": self._seed, "held": self._held}
+        return {"share": self._share, "seed": "last" if self._last else self._seed, "held": self._held}
 
     def cut_short(self) -> bool:
         return not self._held and self._rule().cut is not None
@@ -47,8 +50,13 @@ class Part:
             if documents == 1:
                 self._known = self._cut_rule(characters)
             else:
-                self._known = self._hash_rule(documents)
+                self._known = self._last_rule(documents) if self._last else self._hash_rule(documents)
         return self._known
+
+    def _last_rule(self, documents: int) -> _Rule:
+        held = min(max(round(self._share * documents), 1), documents - 1)
+        self.notes.append(f"the last {held} of {documents} {KINDS[self._corpus.kind]}s are held out for validation")
+        return _Rule(None, documents - held)
 
     def _hash_rule(self, documents: int) -> _Rule:
         lowest, highest, count = (2**64, -1), (-1, -1), 0
@@ -60,7 +68,7 @@ class Part:
             highest = max(highest, (int(hashes[high]), first + high))
         held = min(max(count, 1), documents - 1)
         self.notes.append(f"{held} of {documents} {KINDS[self._corpus.kind]}s are held out for validation")
-        return _Rule(None, lowest[1] if count == 0 else -1, highest[1] if count == documents else -1)
+        return _Rule(None, None, lowest[1] if count == 0 else -1, highest[1] if count == documents else -1)
 
     def _cut_rule(self, characters: int) -> _Rule:
         if self._corpus.kind != "text" or characters < 2:
@@ -88,6 +96,8 @@ class Part:
     def _members(self) -> Iterator[bool]:
         """For document 0, 1, …: does it belong to this part?"""
         rule, first = self._rule(), 0
+        if rule.first is not None:
+            yield from (self._held == (number >= rule.first) for number in itertools.count())
         while True:
             inside = self._hashes(first) < self._below
             for place, value in ((rule.inside, True), (rule.outside, False)):

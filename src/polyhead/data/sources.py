@@ -79,8 +79,9 @@ class Source:
             for record in self.pairs() if self.kind == "pairs" else self.examples():
                 yield from texts(record)
 
-    def holdout(self, share: float = 0.05, seed: int = 0) -> tuple[Source, Source]:
-        """(training, validation): whole documents or records, chosen by a hash of (seed, number), at least one each.
+    def holdout(self, share: float = 0.05, seed: int = 0, last: bool = False) -> tuple[Source, Source]:
+        """(training, validation): whole documents or records, at least one each, chosen by a hash of (seed, number); `last`: the
+        last ones in the source's order, as published splits without a validation part are often cut.
 
         An only document is cut instead, at a line break where there is one: its last `share` of characters is the
         validation part. Nothing is read before one of the two is. Raises ConfigError for a share outside 0 to 1.
@@ -89,7 +90,7 @@ class Source:
             raise ConfigError("the held-out share", expected="between 0 and 1", received=str(share))
         if self._part is not None:
             raise ConfigError("this source is a part already", change="split the source it came from")
-        return tuple(Source(self._corpus, Part(self._corpus, share, seed, held)) for held in (False, True))  # type: ignore[return-value]
+        return tuple(Source(self._corpus, Part(self._corpus, share, seed, held, last)) for held in (False, True))  # type: ignore[return-value]
 
     def identity(self) -> dict[str, Any]:
         """What the text depends on, as JSON data: files with sizes and times of change, options, part. Reads no text."""

@@ -23,6 +23,7 @@ class DataConfig(_Config):
     validation: str | tuple[str, ...] | None = Field(None, description="a held-out source; None splits the data itself")
     columns: str | None = Field(None, description="`text` column, or `source,target` columns")
     holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")
+    held: Literal["drawn", "last"] = Field("drawn", description="which documents: drawn by the seed, or the last ones")
     split: Literal["file", "blank", "line"] = Field("file", description="where a text file's documents end")
     documents: bool = Field(False, description="never attend across the boundaries of packed documents")
     header: bool | None = Field(None, description="whether a table's first row holds names; None: as it looks")

@@ -84,7 +84,7 @@ def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> t
     size = data.image_size or (None if start is None else start.image_size)
     source = open_data(data, data.path, kind, size)
     if data.validation is None:
-        train, held = source.holdout(data.holdout, config.seed)
+        train, held = source.holdout(data.holdout, config.seed, data.held == "last")
     else:
         train, held = source, open_data(data, data.validation, kind, size)
     if source.kind not in kinds:
