@@ -11,7 +11,7 @@ import yaml
 from polyhead.errors import ConfigError
 from polyhead.train import AdamWSpec, MuonSpec, RunConfig, TrainingConfig, build_config, parse_overrides
 from polyhead.train.objectives import MaskedSpec
-from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, settled, spec_of
+from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, settled, spec_of, validate
 from tests.tiny import write_files
 
 from .tiny import GPT
@@ -166,3 +166,30 @@ def test_what_may_change_on_resume(tmp_path: Path) -> None:
             read_config(folder, build_config("gpt-nano", "x", frozen))
     with pytest.raises(ConfigError, match="data cannot change"):
         read_config(folder, build_config("gpt-nano", "y"))
+
+
+@pytest.mark.parametrize(("key", "path"), [
+    ("learning_rate", "training.optimizer.lr"), ("lr", "training.optimizer.lr"), ("training.lr", "training.optimizer.lr"),
+    ("training.optimizer.learning_rate", "training.optimizer.lr"), ("optimizer.lr", "training.optimizer.lr"), ("batch_size", "training.batch"),
+    ("epochs", "training.epochs"), ("epoch", "training.epochs"), ("max_bad", "data.max_bad"), ("training.max_bad", "data.max_bad"), ("header", "data.header"),
+    ("warmup", "training.schedule.warmup"), ("vocab_size", "tokenizer.vocab_size"), ("path", "data.path or tokenizer.path"), ("seeds", "seed"),
+    ("trainin.steps", "training.steps"), ("training.step", "training.steps"),
+])  # fmt: skip
+def test_an_unknown_setting_is_told_where_it_stands(key: str, path: str) -> None:
+    """A setting without its section, with another's, as other programs call it, or mistyped; one like nothing is to be removed."""
+    with pytest.raises(ConfigError, match="unknown key") as caught:
+        build_config("bert-nano", "a.txt", {key: 3})
+    assert caught.value.change == f"write {path}"
+
+
+def test_a_setting_like_no_other_is_to_be_removed() -> None:
+    with pytest.raises(ConfigError, match="unknown key zzz") as caught:
+        build_config("bert-nano", "a.txt", {"zzz": 3})
+    assert caught.value.change == "remove it"
+
+
+def test_what_other_programs_call_a_setting_names_one_of_ours() -> None:
+    for ours in set(RunConfig.also.values()):
+        with pytest.raises(ConfigError) as caught:
+            validate({"model": "gpt-nano", "data": {"path": "a"}, ours: 1})
+        assert str(caught.value.change).endswith(f".{ours}"), ours

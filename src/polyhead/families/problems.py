@@ -88,7 +88,7 @@ def _words(item: Any, path: Path, lost: bool, model: type[BaseModel], data: Any)
     """message, expected, received, change, and a rank: the lower, the likelier the cause of the others."""
     kind, where, context = item["type"], dotted(path), item.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown(path, _keys(model, path[:-1], data), item["input"])
+        return _unknown(path, model, data, item["input"])
     if kind == "missing":
         return _say(2, f"{where} is missing", _field(model, path, data), "nothing", f"add {where}")
     if kind in ("union_tag_not_found", "union_tag_invalid", "literal_error"):
@@ -111,10 +111,39 @@ def _say(rank: int, message: str, expected: str | None, received: str | None, ch
     return {"rank": rank, "message": message, "expected": expected, "received": received, "change": change}
 
 
-def _unknown(path: Path, names: list[str], value: Any) -> dict[str, Any]:
-    near = nearest(str(path[-1]), names)
-    change = f"write {dotted((*path[:-1], near[0]))}" if near else "remove it"
-    return _say(0, f"unknown key {dotted(path)}", "one of " + ", ".join(names) if names else None, f"{path[-1]} = {_show(value)}", change)
+def _unknown(path: Path, model: type[BaseModel], data: Any, value: Any) -> dict[str, Any]:
+    names = _keys(model, path[:-1], data)
+    meant, received = _meant(path, model, data, names), f"{path[-1]} = {_show(value)}"
+    while meant and isinstance(value, dict) and len(value) == 1:  # a section that stands elsewhere: down to what was set in it
+        (inner, value), = value.items()
+        meant = [(*place, str(inner)) for place in meant]
+    change = "write " + " or ".join(map(dotted, meant)) if meant else "remove it"
+    return _say(0, f"unknown key {dotted(path)}", "one of " + ", ".join(names) if names else None, received, change)
+
+
+def _meant(path: Path, model: type[BaseModel], data: Any, names: list[str]) -> list[Path]:
+    """Where what was meant by an unknown key stands: the key of that name elsewhere, or the one most like it. A model may say
+    in `also` how its settings are called elsewhere."""
+    key, parent = str(path[-1]), path[:-1]
+    name = getattr(model, "also", {}).get(key, key)
+    for start in dict.fromkeys((parent, ())):
+        below = _below(model, start, data)
+        near = [name] if any(place[-1] == name for place in below) else difflib.get_close_matches(key[:100], [str(place[-1]) for place in below], 1, 0.8)
+        if near and near[0] not in names:
+            found = [place for place in below if place[-1] == near[0]]
+            return [place for place in found if len(place) == len(found[0])][:3]
+        if near:
+            break
+    return [(*parent, near) for near in ([name] if name in names else nearest(key, names))]
+
+
+def _below(model: type[BaseModel], start: Path, data: Any) -> list[Path]:
+    """Every key that may stand at `start` of the data or up to three levels further down, the highest first."""
+    found, level = dict[Path, None](), [start]
+    for _ in range(4):
+        level = [(*path, key) for path in level for key in _keys(model, path, data)]
+        found |= dict.fromkeys(level)
+    return list(found)
 
 
 def _sentence(text: str, where: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -88,8 +88,17 @@ class TrainingConfig(_Config):
 
 class RunConfig(_Config):
     """Everything about a run. model is a preset, a spec file, or a trained model (a folder, owner/name) to go on from;
-    overrides are dotted paths into the spec."""
+    overrides are dotted paths into the spec. also: what settings are called in other programs, for whoever writes that."""
 
+    also: ClassVar[dict[str, str]] = {
+        "learning_rate": "lr", "batch_size": "batch", "per_device_train_batch_size": "batch", "num_train_epochs": "epochs",
+        "num_epochs": "epochs", "max_steps": "steps", "num_steps": "steps", "iterations": "steps", "warmup_steps": "warmup",
+        "warmup_ratio": "warmup", "lr_scheduler_type": "schedule", "gradient_accumulation_steps": "accumulate",
+        "max_grad_norm": "clip", "grad_clip": "clip", "gradient_checkpointing": "checkpointing", "eval_steps": "eval_every",
+        "logging_steps": "log_every", "save_steps": "save_every", "save_total_limit": "keep", "max_length": "context",
+        "max_seq_length": "context", "block_size": "context", "seq_len": "context", "vocab": "vocab_size", "bf16": "precision",
+        "fp16": "precision", "dtype": "precision", "torch_compile": "compile", "validation_split": "holdout",
+    }  # fmt: skip
     version: int = 2
     model: str
     overrides: dict[str, Any] = {}
