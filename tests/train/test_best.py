@@ -18,6 +18,28 @@ from polyhead.checkpoint.saved import folder_name
 from polyhead.errors import ConfigError
 from polyhead.generate.folder import weights
 from polyhead.train.best import Best
+from polyhead.train.objectives import (
+    AnswerSpec,
+    CausalSpec,
+    ClassifySpec,
+    ContrastSpec,
+    DistilledSpec,
+    ImageSpec,
+    MaskedSpec,
+    PreferSpec,
+    ReplacedSpec,
+    Seq2SeqSpec,
+    SimilarSpec,
+    TagSpec,
+)  # fmt: skip
+from polyhead.train.objectives.base import Learner, ObjectiveSpec
+from polyhead.train.objectives.contrast import ContrastLearner, SimilarLearner
+from polyhead.train.objectives.distilled import DistilledLearner
+from polyhead.train.objectives.language import MaskedLearner
+from polyhead.train.objectives.pictured import ImageLearner
+from polyhead.train.objectives.preferred import PreferLearner
+from polyhead.train.objectives.replaced import ReplacedLearner
+from polyhead.train.objectives.rows import AnswerLearner, RowLearner, TagLearner
 
 from .tiny import FASTER, LOOP, Halt, go, halt_at, raw, same_run
 
@@ -108,6 +130,26 @@ def test_a_figure_that_is_not_there_is_refused_before_the_first_step(data: dict[
             go(shape, data, tmp_path / "run", training__best=name)
         assert str(caught.value.expected).startswith(names) and caught.value.received == name
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("learner", "spec"), [
+    (Learner, CausalSpec()), (Learner, Seq2SeqSpec()), (MaskedLearner, MaskedSpec(pairing="next")), (ContrastLearner, ContrastSpec()),
+    (SimilarLearner, SimilarSpec()), (DistilledLearner, DistilledSpec(source="a")), (ImageLearner, ImageSpec()), (PreferLearner, PreferSpec()),
+    (ReplacedLearner, ReplacedSpec()), (RowLearner, ClassifySpec()), (TagLearner, TagSpec()), (AnswerLearner, AnswerSpec()),
+])  # fmt: skip
+def test_an_objective_knows_what_its_evaluation_tells(learner: Any, spec: ObjectiveSpec) -> None:
+    sums = dict.fromkeys(("nats", *learner.counts), 3.0) | {"weight": 4.0}
+    assert spec.told == ("loss", *learner.figures(None, sums))
+
+
+def test_a_mistyped_figure_is_refused_before_anything_is_packed(data: dict[str, str], tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="training.best") as caught:
+        go("masked", data, tmp_path / "run", tell=lambda name, _: said.append(name), training__best="accuracyy")
+    assert caught.value.change == "did you mean accuracy?" and not said and not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError) as caught:
+        go("masked", data, tmp_path / "run", training__best="pair_accuracy")
+    assert caught.value.expected == "loss | accuracy", "no pairs are asked of"
 
 
 def test_one_that_only_the_data_lacks_is_refused_at_the_first_evaluation(tmp_path: Path) -> None:

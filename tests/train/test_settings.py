@@ -164,8 +164,19 @@ def test_what_may_change_on_resume(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="cannot change while a run is resumed"):
             read_config(folder, build_config("gpt-nano", "x", frozen))
-    with pytest.raises(ConfigError, match="data cannot change"):
+    with pytest.raises(ConfigError, match="data.path cannot change"):
         read_config(folder, build_config("gpt-nano", "y"))
+    with pytest.raises(ConfigError, match="training.batch cannot change while a run is resumed; nor can seed") as caught:
+        read_config(folder, build_config("gpt-nano", "x", {"training.batch": 8, "seed": 1}))
+    assert (caught.value.expected, caught.value.received) == (str(made.training.batch), "8")
+
+
+def test_a_run_resumed_with_another_model_is_told_of_the_model(tmp_path: Path) -> None:
+    """Not of the settings that the other model brings."""
+    folder = run_folder(tmp_path, build_config("bert-nano", "x"))
+    with pytest.raises(ConfigError, match=r"^model cannot change while a run is resumed\n") as caught:
+        read_config(folder, build_config("gpt-nano", "x", {"training.batch": 8}))
+    assert (caught.value.expected, caught.value.received) == ("bert-nano", "gpt-nano")
 
 
 @pytest.mark.parametrize(("key", "path"), [

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polyhead.errors import ConfigError
+from polyhead.families.problems import nearest
 from polyhead.generate.folder import weights
 
 
@@ -21,13 +22,13 @@ class Best:
     def __init__(self, name: str, told: Iterable[str], parts: Mapping[str, nn.Module]) -> None:
         self.name, self.step, self.value, self.parts = name, 0, math.nan, parts
         self.groups: dict[str, dict[str, Tensor]] = {}
-        self._check(told)
+        must_be_told(name, told)
 
     @torch.no_grad()
     def offer(self, step: int, figures: Mapping[str, float]) -> None:
         """Keep the weights that are in place now if the figure is better than every one before; the first of equal ones stays, and
         one that is no number is never kept. ConfigError if this evaluation has no such figure."""
-        self._check(figures)
+        must_be_told(self.name, figures)
         value = figures[self.name]
         if not math.isfinite(value) or not self._better(value):
             return
@@ -61,12 +62,15 @@ class Best:
             return True
         return value < self.value if self.name.endswith("loss") else value > self.value
 
-    def _check(self, told: Iterable[str]) -> None:
-        if self.name not in (names := list(told)):
-            raise ConfigError(
-                "training.best: the evaluation has no such figure", expected=" | ".join(names), received=self.name,
-                change="name one of them, or leave it out",
-            )  # fmt: skip
+
+def must_be_told(name: str, told: Iterable[str]) -> None:
+    """ConfigError unless an evaluation tells a figure of this name."""
+    if name not in (names := list(told)):
+        near = nearest(name, names)
+        raise ConfigError(
+            "training.best: the evaluation has no such figure", expected=" | ".join(names), received=name,
+            change=f"did you mean {near[0]}?" if near else "name one of them, or leave it out",
+        )  # fmt: skip
 
 
 def _learnt(part: nn.Module) -> dict[str, Tensor]:

@@ -81,7 +81,7 @@ class Trainer:
         own = [(n, p) for n, p in net.named_parameters() if p.requires_grad]
         self.ema = {n: p.detach().clone() for n, p in own} if config.ema else None
         beside = {} if self.learner.beside is None else {"best_beside": self.learner.beside}
-        self.best = None if config.best is None else Best(config.best, told_by(self.learner), {"best": self.net, **beside})
+        self.best = None if config.best is None else Best(config.best, config.objective.told, {"best": self.net, **beside})
         self.still = still(net)
         self.random = self.learner.random or needs_random(net)
         self.forward: Callable[[Batch], tuple[Tensor, Tensor | None]] = self._forward
@@ -244,11 +244,6 @@ def evaluate(
     train_mode(net, learner.beside, was)
     totals = dict(zip(sums, ranks.sum(torch.stack(list(sums.values()))).tolist(), strict=True))
     return Evaluation(totals["nats"], totals["weight"], learner.figures(totals))
-
-
-def told_by(learner: Learner) -> list[str]:
-    """The names an evaluation may tell a figure by."""
-    return ["loss", *learner.figures({name: 1.0 for name in ("nats", "weight", *learner.counts)})]
 
 
 class Joined(nn.Module):

@@ -13,6 +13,7 @@ from polyhead.families.document import parse, read
 from polyhead.families.problems import check
 from polyhead.nn import ModelSpec
 
+from .best import must_be_told
 from .config import RunConfig, TrainingConfig
 from .objectives.choosing import described, fitting
 from .reading import open_data
@@ -154,16 +155,18 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
         asked = asked.model_copy(update={"training": training})
     frozen = {
         f"{section}.{field}": (old, new)
-        for section, a, b in (("training", own.training, asked.training), ("tokenizer", own.tokenizer, asked.tokenizer))
+        for section in SECTIONS for a, b in ((getattr(own, section), getattr(asked, section)),)
         for (field, old), (_, new) in zip(a, b, strict=True)
         if old != new and not (section == "training" and field in FREE_ON_RESUME)
     }
-    frozen |= {f: (getattr(own, f), getattr(asked, f)) for f in ("model", "overrides", "seed", "data")
+    frozen |= {f: (getattr(own, f), getattr(asked, f)) for f in ("model", "overrides", "seed")
                if getattr(own, f) != getattr(asked, f)}  # fmt: skip
     if frozen:
+        frozen = {n: change for n, change in frozen.items() if n == "model"} or frozen  # another model brings its own settings
         name, (old, new) = next(iter(frozen.items()))
+        others = f"; nor can {', '.join([*frozen][1:])}" if len(frozen) > 1 else ""
         raise ConfigError(
-            f"{name} cannot change while a run is resumed", expected=str(old), received=str(new),
+            f"{name} cannot change while a run is resumed{others}", expected=str(old), received=str(new),
             change="resume with the same settings, or start a new run with another -o",
         )  # fmt: skip
     free = {f: getattr(asked.training, f) for f in FREE_ON_RESUME}
@@ -179,7 +182,15 @@ def settled(config: RunConfig) -> RunConfig:
 
 
 def chosen(config: RunConfig) -> tuple[RunConfig, str]:
-    """`settled`, and why that objective, in words that go on from "because"."""
+    """`settled`, and why that objective, in words that go on from "because". ConfigError if its evaluation does not tell the
+    figure that decides what is best."""
+    config, why = _chosen(config)
+    if config.training.best is not None:
+        must_be_told(config.training.best, config.training.objective.told)
+    return config, why
+
+
+def _chosen(config: RunConfig) -> tuple[RunConfig, str]:
     if "objective" in config.training.model_fields_set:
         return config, "it is named in the settings"
     spec, named = changed(config), usual(config.model)["training"].get("objective")

@@ -57,7 +57,8 @@ class ObjectiveSpec(BaseModel):
     takes: the kinds of data it trains on, the usual one first. asks: what the model must tell, in words. writes: what its models do with a prompt: they go on with it,
     answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
     the loss looks at the model the run began with. tokens: whether the held-out loss is nats per token, so that its exponential is
-    a perplexity. frames: whether a new tokenizer must put <cls> and <sep> around texts.
+    a perplexity. frames: whether a new tokenizer must put <cls> and <sep> around texts. figures: what an evaluation may tell
+    beside the loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -70,6 +71,12 @@ class ObjectiveSpec(BaseModel):
     anchored: ClassVar[bool] = False
     tokens: ClassVar[bool] = True
     frames: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The names an evaluation may tell a figure by, with these constants."""
+        return ("loss", *self.figures)
 
     @property
     def teacher(self) -> str | None:

@@ -30,6 +30,7 @@ class ContrastSpec(ObjectiveSpec):
     takes: ClassVar[tuple[str, ...]] = ("pairs", "text")
     frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         check_shape(spec, "alone", self.kind)
@@ -55,6 +56,7 @@ class SimilarSpec(ObjectiveSpec):
     takes: ClassVar[tuple[str, ...]] = ("labelled",)
     frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("pearson",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         check_shape(spec, "alone", self.kind)

@@ -42,6 +42,7 @@ class DistilledSpec(ObjectiveSpec):
     rate: float = Field(0.15, gt=0, lt=1)
     layers: Literal["spread", "own"] = "spread"
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     @property
     def teacher(self) -> str | None:

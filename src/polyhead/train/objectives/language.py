@@ -42,6 +42,7 @@ class MaskedSpec(ObjectiveSpec):
 
     kind: Literal["masked"] = "masked"
     asks: ClassVar[str] = "the hidden tokens"
+    figures: ClassVar[tuple[str, ...]] = ("accuracy", "pair_accuracy")
     rate: float = Field(0.15, gt=0, lt=1, description="share of tokens that are asked for")
     unit: Literal["token", "word", "span"] = "token"
     pairing: Literal["next", "order"] | None = None
@@ -50,6 +51,10 @@ class MaskedSpec(ObjectiveSpec):
     @property
     def fixed(self) -> bool:
         return self.pairing is None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return ("loss", "accuracy") if self.pairing is None else super().told
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         spec = for_objective(spec, "masked")

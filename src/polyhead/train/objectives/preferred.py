@@ -32,6 +32,7 @@ class PreferSpec(ObjectiveSpec):
     writes: ClassVar[Literal["continues"]] = "continues"
     steady: ClassVar[bool] = False
     anchored: ClassVar[bool] = True
+    figures: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
 
     def makes(self, spec: ModelSpec) -> str:
         return "causal"

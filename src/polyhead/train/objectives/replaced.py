@@ -31,6 +31,7 @@ class ReplacedSpec(ObjectiveSpec):
 
     kind: Literal["replaced"] = "replaced"
     asks: ClassVar[str] = "a generator for the hidden tokens; the model, of every token, whether it is still the original one"
+    figures: ClassVar[tuple[str, ...]] = ("accuracy", "recall", "generator_loss")
     rate: float = Field(0.15, gt=0, lt=1)
     weight: float = Field(50.0, gt=0)
     generator: float = Field(0.25, gt=0, le=1)

@@ -27,6 +27,7 @@ class ClassifySpec(ObjectiveSpec):
     takes: ClassVar[tuple[str, ...]] = ("labelled",)
     frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         check_shape(spec, "alone", self.kind)
@@ -48,6 +49,7 @@ class TagSpec(ObjectiveSpec):
     takes: ClassVar[tuple[str, ...]] = ("tagged",)
     frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         check_shape(spec, "alone", self.kind)
@@ -71,6 +73,7 @@ class AnswerSpec(ObjectiveSpec):
     takes: ClassVar[tuple[str, ...]] = ("questions",)
     frames: ClassVar[bool] = True
     steady: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("exact",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
         check_shape(spec, "encoder", self.kind)
