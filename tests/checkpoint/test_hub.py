@@ -11,7 +11,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from polyhead.checkpoint import open_source, resolve
+from polyhead.checkpoint import near_folders, open_source, resolve
 from polyhead.errors import CheckpointError, DiskError
 
 from .folders import CONFIG, link, put
@@ -67,6 +67,28 @@ def test_what_exists_is_a_path(asked: list, tmp_path: Path) -> None:
     assert resolve("owner/name") == Path("owner/name")
     assert resolve("owner/dangling") == Path("owner/dangling")
     assert asked == []
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("runs/sentimant", "did you mean runs/sentiment?"), ("run/sentiment", "did you mean runs/sentiment?"), ("runs/zebra", "check the path"),
+])  # fmt: skip
+def test_a_mistyped_path_is_no_name_of_the_hub(asked: list, tmp_path: Path, name: str, change: str) -> None:
+    for run in ("sentiment", "other"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f"there is no folder {name}") as caught:
+        resolve(name)
+    assert change in str(caught.value.change) and asked == []
+    assert not name.startswith("runs/") or "runs holds other, sentiment" in str(caught.value.received)
+    assert resolve(f"{name}@main") == tmp_path / "snapshot" and asked == [(name, "main")]
+    assert resolve("owner/sentiment") == tmp_path / "snapshot"
+
+
+@pytest.mark.parametrize("name", ["runs/sentimant", "./runs/sentimant", "runs/a\0b", "none/of/these", "/none/at/all", "sentimant"])
+def test_folders_near_a_path_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "runs" / "sentiment").mkdir(parents=True)
+    (tmp_path / "sentiment").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    assert near_folders(name) == [str(Path("runs/sentiment"))] * ("sentimant" in name and "runs" in name)
 
 
 def test_only_what_a_model_needs_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

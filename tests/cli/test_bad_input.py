@@ -119,6 +119,15 @@ def test_a_folder_that_is_no_model(polyhead, folder: Path, verb: list[str], plac
     assert result.code == 2 and place in result.err and "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("place", ["runs/sentimant", "./runs/sentimant", "run/sentiment"])
+@pytest.mark.parametrize("words", [["train", "{}", "book.txt", "-o", "a"], ["run", "{}", "text"], ["eval", "{}", "--on", "book.txt"], ["show", "{}"]], ids=lambda words: words[0])
+def test_a_mistyped_run_is_named(polyhead, folder: Path, words: list[str], place: str) -> None:
+    (folder / "runs" / "sentiment").mkdir(parents=True)
+    result = polyhead(*(word.format(place) for word in words))
+    assert result.code == 2 and "did you mean runs/sentiment?" in result.err and "HF_HUB" not in result.err, result.err
+    assert not (folder / "a").exists()
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_damaged_checkpoint_falls_back_and_says_so(polyhead, causal: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(causal, tmp_path / "run"))

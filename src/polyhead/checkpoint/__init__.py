@@ -18,7 +18,7 @@ lock.py     one writer per run
 from polyhead.checkpoint.files import need_space, write_json, write_text
 from polyhead.checkpoint.folder import Folder
 from polyhead.checkpoint.folder_out import later, write_hf
-from polyhead.checkpoint.hub import is_hub_name, resolve
+from polyhead.checkpoint.hub import near_folders, resolve
 from polyhead.checkpoint.layout import Later, Written, write_tensors
 from polyhead.checkpoint.lines import JsonLines
 from polyhead.checkpoint.lock import lock
@@ -40,10 +40,10 @@ __all__ = [
     "Source",
     "Tensors",
     "Written",
-    "is_hub_name",
     "later",
     "latest",
     "lock",
+    "near_folders",
     "need_space",
     "open_source",
     "read_header",

@@ -1,14 +1,17 @@
 """From what a user names to a folder: a path is a path; `owner/name` or `owner/name@revision` is a model on the Hub.
 
-A path is never looked up: neither what exists, nor what has another form than `owner/name`. HF_HUB_OFFLINE=1 keeps this
+A path is never looked up: neither what exists, nor what has another form than `owner/name`, nor what would lie in a folder
+that is here (a mistyped path; `owner/name@main` is on the Hub whatever lies here). HF_HUB_OFFLINE=1 keeps this
 off the network; models in the cache then still work. The only use of the network in this package.
 """
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +27,12 @@ PICKLED = ["pytorch_model*.bin", "*/pytorch_model.bin"]
 UNWANTED = ["consolidated*", "original/*", "onnx/*", "openvino/*", "coreml/*", "checkpoint-*/*", "*.fp16*", "*.bf16*", "*.int8*"]
 
 
-def is_hub_name(name: str | os.PathLike[str]) -> bool:
-    """Whether `name` is looked up on the Hub: `owner/name` with or without `@revision`, and nothing here of that name."""
-    return _parse(name) is not None
-
-
 def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: bool = True) -> Path:
     """The folder of a model: the path itself, or a snapshot of the Hub's model in the local cache, fetched if need be.
 
     unsafe_pickle: fetch pickled weights as well, for `open_source(…, unsafe_pickle=True)`. weights false: fetch the
     JSON files alone, which is enough to know the architecture. A path is returned whether
-    anything is there or not. Raises CheckpointError when the Hub has no such model, keeps it from this user, or cannot
+    anything is there or not. Raises CheckpointError for what looks like a path that is not here, when the Hub has no such model, keeps it from this user, or cannot
     be reached while the cache lacks it; DiskError when the disk is full.
     """
     found = _parse(name)
@@ -43,6 +41,8 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: 
     from huggingface_hub import constants, snapshot_download
 
     repo, revision = found
+    if revision is None and (near_folders(repo) or Path(repo).parent.is_dir()):
+        raise _mistyped(repo)
     wanted = WANTED + (PICKLED if unsafe_pickle else []) if weights else ["*.json"]
     with disk_errors(Path(constants.HF_HUB_CACHE)):
         try:
@@ -57,6 +57,37 @@ def resolve(name: str | os.PathLike[str], unsafe_pickle: bool = False, weights: 
                 raise _refusal(repo, revision, error) from error
             folder = cached
     return _with_weights(Path(folder), repo, unsafe_pickle) if weights else Path(folder)
+
+
+def near_folders(name: str | os.PathLike[str]) -> list[str]:
+    """Folders that are here, for a path that is not: those beside it with a name like its own, best first, or one of its name in
+    a folder with a name like its parent's."""
+    path = Path(name)
+    if path.parent.is_dir():
+        return [str(path.with_name(near)) for near in difflib.get_close_matches(path.name, _folders(path.parent), 3)]
+    if not path.parent.name:
+        return []
+    others = [path.parent.with_name(near) / path.name for near in difflib.get_close_matches(path.parent.name, _folders(path.parent.parent), 3)]
+    return [str(other) for other in others if other.is_dir()]
+
+
+def _folders(path: Path) -> list[str]:
+    try:
+        return [inner.name for inner in islice(path.iterdir(), 10_000) if inner.is_dir()]
+    except (OSError, ValueError):  # not to be read, or no name of a file
+        return []
+
+
+def _mistyped(name: str) -> CheckpointError:
+    near, path = near_folders(name), Path(name)
+    there = sorted(_folders(path.parent))
+    holds = f"; {path.parent} holds {', '.join(there[:6])}{', …' if len(there) > 6 else ''}" if there else ""
+    return CheckpointError(
+        f"there is no folder {name}",
+        expected="the folder of a run or a model",
+        received=f"nothing of that name{holds}",
+        change=(f"did you mean {near[0]}?" if near else "check the path") + f" A model of this name on the Hub is {name}@main",
+    )
 
 
 def _parse(name: str | os.PathLike[str]) -> tuple[str, str | None] | None:

@@ -39,7 +39,6 @@ def run_show(name: str | None, against: str | None, as_json: bool) -> int:
 def resolve(name: str) -> ModelSpec | PairSpec:
     """The spec of a preset, a spec file, a run, a model's folder, or a model of the Hub. No weights are read or fetched."""
     from polyhead import families
-    from polyhead.checkpoint import is_hub_name
     from polyhead.checkpoint import resolve as locate
     from polyhead.families.document import SUFFIXES
     from polyhead.generate.folder import read_architecture
@@ -50,7 +49,7 @@ def resolve(name: str) -> ModelSpec | PairSpec:
         return read_architecture(Path(name))
     if name.lower().endswith(SUFFIXES) or not any(mark in name for mark in "/\\"):
         return families.resolve(name)
-    return read_architecture(locate(name, weights=False) if is_hub_name(name) else Path(name))
+    return read_architecture(locate(name, weights=False))
 
 
 def _preset(name: str) -> ModelSpec | PairSpec:

@@ -18,6 +18,7 @@ from ..checkpoint import (
     Folder,
     Source,
     latest,
+    near_folders,
     open_source,
     read_tensors,
     write_hf,
@@ -242,8 +243,10 @@ def read_architecture(folder: Path) -> ModelSpec | PairSpec:
 def _check_kind(folder: Path) -> None:
     if (folder / SPEC).is_file():
         return
+    change = "name the folder that `polyhead train … -o FOLDER` or `model.save(FOLDER)` wrote"
     if not folder.exists():
-        received = "nothing of that name here"
+        near = near_folders(folder)
+        received, change = "nothing of that name here", f"did you mean {near[0]}?" if near else change
     elif not folder.is_dir():
         received = "a file"
     else:
@@ -252,7 +255,7 @@ def _check_kind(folder: Path) -> None:
         f"{folder} is not a polyhead model",
         expected=f"a polyhead run or model folder ({SPEC} with {CHECKPOINTS}/ or {WEIGHTS}), a Hugging Face folder ({CONFIG}), or owner/name on the Hub",
         received=received,
-        change="name the folder that `polyhead train … -o FOLDER` or `model.save(FOLDER)` wrote",
+        change=change,
     )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from polyhead.checkpoint import is_hub_name
 from polyhead.checkpoint import resolve as resolve_folder
 from polyhead.errors import ConfigError
 from polyhead.families import presets, resolve
+from polyhead.families.document import SUFFIXES
 from polyhead.generate import Model, load
 from polyhead.generate.folder import read_architecture, weights
 from polyhead.nn import ModelSpec, PairSpec, Patches, Transformer
@@ -22,8 +22,12 @@ _OWN = {"format", "objective", "choices", "preset", "seed", "machine", "step", "
 
 
 def is_model(name: str) -> bool:
-    """Whether a run's target is a trained model (a folder, or owner/name on the Hub) rather than a preset or a spec file."""
-    return name not in presets() and (Path(name).is_dir() or is_hub_name(name))
+    """Whether a run's target is a trained model (a folder, or owner/name on the Hub) rather than a preset or a spec file. What is
+    named like a folder that is not there was meant as one."""
+    if name in presets() or Path(name).is_file():
+        return False
+    path = any(mark in name for mark in "/\\") and not name.lower().endswith(SUFFIXES)
+    return path or Path(name).is_dir()
 
 
 def architecture(name: str) -> ModelSpec:
