@@ -69,7 +69,7 @@ def demo(
 @app.command()
 def train(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset (gpt-nano), a spec file, a recipe, or a trained model: a folder, or owner/name on the Hub.")] = None,
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A file, a folder, two parallel files a.de,a.en, or a Hub data set owner/name.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A file, a folder, two parallel files a.de,a.en, or a Hub data set owner/name, owner/name:subset[part].")] = None,
     settings: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="Settings of the run, such as training.steps=500 or model.decoder.layers=6.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The run's folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint; an empty folder starts fresh.")] = False,

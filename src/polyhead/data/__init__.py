@@ -13,6 +13,7 @@ examples.py     the record types beyond text and pairs
 pictures.py     pictures in folders and in columns, decoded
 arrays.py       pictures as arrays: idx files and .npz
 chats.py        conversations and preferences, in the spellings of the public sets
+naming.py       a data set, its subset and its part in one string
 hub.py          data sets through the `datasets` library
 corpus.py       a corpus that can be read again and again; the survey that reads it first
 holdout.py      which document belongs to which part

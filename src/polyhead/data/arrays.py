@@ -94,20 +94,20 @@ def idx_folder(path: Path, asked: Asked) -> Album | None:
     files = sorted(file for file in path.iterdir() if looks_like_idx(file) and "images" in file.name.lower() and is_idx(file))
     if not files:
         return None
-    if len(files) == 1:
+    if len(files) == 1 and not asked.part:
         return idx(files[0], asked)
-    begins = _PARTS.get(asked.part, (asked.part,))
+    begins = _PARTS.get(asked.wanted, (asked.wanted,))
     chosen = [file for file in files if file.name.lower().startswith(begins)]
     if len(chosen) != 1:
         raise DataError(
-            f"{path} holds several files of pictures",
-            expected="one of them",
-            received=", ".join(file.name for file in files[:6]),
+            f"{path} has no part {asked.part!r}" if asked.part else f"{path} holds several files of pictures",
+            expected="one of " + ", ".join(file.name for file in files[:6]) if asked.part else "one of them",
+            received=asked.part or ", ".join(file.name for file in files[:6]),
             change="name the file itself, or set part",
         )
     album = idx(chosen[0], asked)
     left = ", ".join(file.name for file in files if file != chosen[0])
-    return album._replace(notes=[*album.notes, f"{left} left out (part={asked.part!r})"])
+    return album._replace(notes=[*album.notes, *([f"{left} left out (part={asked.wanted!r})"] if left else [])])
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -181,7 +181,7 @@ def _arrays(archive: zipfile.ZipFile, path: Path, asked: Asked) -> tuple[str, st
         found = [_named(names, sort, asked.part) for sort in (_IMAGES, _CLASSES)]
     if found[0] is None or found[1] is None:
         raise DataError(
-            f"{path}: which arrays to read is not clear",
+            f"{path} has no part {asked.part!r}" if asked.part and not asked.columns else f"{path}: which arrays to read is not clear",
             expected="x_train and y_train, or images and labels",
             received=", ".join(list(names)[:12]) or "no arrays",
             change="pass columns=(pictures, classes)",
@@ -189,10 +189,10 @@ def _arrays(archive: zipfile.ZipFile, path: Path, asked: Asked) -> tuple[str, st
     return found[0], found[1]
 
 
-def _named(names: dict[str, str], sort: tuple[str, ...], part: str) -> str | None:
-    prefixes = _PREFIXES.get(part, (part,))
+def _named(names: dict[str, str], sort: tuple[str, ...], part: str | None) -> str | None:
+    prefixes = _PREFIXES.get(part or "train", (part,))
     wanted = [form for name in sort for one in prefixes for form in (f"{name}_{one}", f"{one}_{name}")]
-    return next((names[name] for name in (*wanted, *sort) if name in names), None)
+    return next((names[name] for name in (*wanted, *(() if part else sort)) if name in names), None)
 
 
 def _npy_header(handle: IO[bytes], info: zipfile.ZipInfo, path: Path) -> Promise:

@@ -13,15 +13,14 @@ from typing import Any
 from ..errors import DataError
 from . import arrays, hub, pictures, pieces
 from .corpus import Corpus, Unit
-from .files import FORMATS, Entry, is_language, looks_like_file, single, suffix, unreadable, walk
+from .files import FORMATS, Entry, is_language, single, suffix, unreadable, walk
+from .naming import Place, Where, place_of
 from .pieces import Pair
 from .readers import Found, chunks_of, looks_like_scan, reader
 from .reading import Asked, Record
 from .shapes import picked, reading_of
 from .tally import Tally
 
-Where = str | os.PathLike[str]
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 _BRACES = re.compile(r"(.*)\{([^{},]+),([^{},]+)\}(.*)\Z")
 
 
@@ -41,15 +40,18 @@ def open_corpus(where: Where | Sequence[Where], asked: Asked) -> Corpus:
 
 
 def _open_one(where: Where, asked: Asked) -> Corpus:
-    name = os.fspath(where)
-    path = Path(where).expanduser()
-    if path.is_dir():
-        if hub.is_saved(path):
-            return _dataset(name, path, asked)
-        return _album(path, asked) or _folder(path, asked)
-    if not path.exists() and isinstance(where, str) and _HUB.match(name) and not looks_like_file(path):
-        return _dataset(name, None, asked)
-    return _album(_found(where), asked) or _file(_found(where), asked)
+    place = place_of(where, asked.subset, asked.part)
+    if place.hub:
+        return _dataset(place, None, asked)
+    path, asked = _found(place.where), asked._replace(part=place.part)
+    if place.subset is not None:
+        raise DataError(f"{path} has no subsets", expected="a data set of the Hub", received=f"subset {place.subset!r}", change="leave the subset out")
+    if path.is_dir() and hub.is_saved(path):
+        return _dataset(place, path, asked)
+    found = _album(path, asked)
+    if place.part is not None and (found is None or arrays.looks_like_idx(path)):
+        raise pictures.no_parts(path, place.part)
+    return found or (_folder if path.is_dir() else _file)(path, asked)
 
 
 def _album(path: Path, asked: Asked) -> Corpus | None:
@@ -89,7 +91,7 @@ def _found(where: Where) -> Path:
     near = difflib.get_close_matches(path.name, _siblings(path), 1)
     raise DataError(
         f"{path} does not exist",
-        expected="a file, a folder, or a Hub data set's name owner/name",
+        expected="a file, a folder, or a Hub data set's name owner/name or owner/name:subset[part]",
         received=os.fspath(where),
         change=f"did you mean {path.with_name(near[0])}?" if near else "check the path",
     )
@@ -202,14 +204,14 @@ def _side_by_side(one: Path, two: Path, asked: Asked, tally: Tally) -> Iterator[
         )
 
 
-def _dataset(name: str, folder: Path | None, asked: Asked) -> Corpus:
-    data = hub.load(name, folder, asked.subset, asked.part)
+def _dataset(place: Place, folder: Path | None, asked: Asked) -> Corpus:
+    (data, notes), name = hub.load(place, folder), place.name
     opened = partial(hub.rows_of, data, name)
     reading = reading_of(opened, asked, name)
-    options = [list(reading.columns), asked.subset, asked.part, reading.kind]
-    identity = partial(hub.identity, data, name, options)
+    options = [list(reading.columns), place.subset, place.part or asked.wanted, reading.kind]
+    identity = partial(hub.identity, data, os.fspath(place.where), options)
     units = [Unit(name, partial(picked, opened, reading))]
-    return Corpus(reading.kind, name, units, identity, asked.max_bad, notes=reading.notes)
+    return Corpus(reading.kind, name, units, identity, asked.max_bad, notes=[*notes, *reading.notes])
 
 
 def _chain(corpora: list[Corpus], asked: Asked) -> Corpus:

@@ -138,7 +138,7 @@ def _is_grey(mode: str) -> bool:
 def folder(path: Path, asked: Asked) -> Album | None:
     """The pictures below a folder whose folders are classes; None if it holds something else, unless kind is "images"."""
     names = _folders(path)
-    if asked.part and names and set(names) <= _PART_NAMES | {asked.part}:
+    if asked.wanted and names and set(names) <= _PART_NAMES | {asked.wanted}:
         return _part(path, names, asked)
     classes = {name: _below(path / name) for name in names}
     named = [(file, label) for label, (files, _) in classes.items() for file in files]
@@ -152,6 +152,8 @@ def folder(path: Path, asked: Asked) -> Album | None:
             received=f"{len(classes)} folders, {len(_pictures_in(path))} pictures beside them",
             change="put the pictures of each class into a folder of its name",
         )
+    if asked.part:
+        raise no_parts(path, asked.part)
     colour = any(_is_coloured(file) for file, _ in named[:: max(1, len(named) // _LOOKED_AT)])
     left = others + len(_pictures_in(path))
     notes = [f"reading {len(named)} pictures of {path}, {sum(bool(files) for files, _ in classes.values())} classes by folder"]
@@ -160,15 +162,22 @@ def folder(path: Path, asked: Asked) -> Album | None:
     return Album(read, [(file, file.relative_to(path).as_posix()) for file, _ in named], notes)
 
 
+def no_parts(path: Path, part: str) -> DataError:
+    """The error for a part of what has none."""
+    return DataError(
+        f"{path} has no parts", expected="a data set, or a folder with one for each part", received=f"part {part!r}", change="leave the part out"
+    )
+
+
 def _part(path: Path, names: list[str], asked: Asked) -> Album | None:
     """The pictures of a folder with one folder for each part, `train`, `val` and so on."""
-    name = next((name for name in _PARTS.get(asked.part, (asked.part,)) if name in names), None)
+    name = next((name for name in _PARTS.get(asked.wanted, (asked.wanted,)) if name in names), None)
     if name is not None:
         album = folder(path / name, asked._replace(part=""))
         return album and album._replace(notes=[f"reading the folder {name} of {path}", *album.notes])
     if not any(folder(path / one, asked._replace(part="", kind=None)) for one in names):
         return None
-    raise DataError(f"{path} has no part {asked.part!r}", expected=", ".join(names), received=asked.part, change="set part")
+    raise DataError(f"{path} has no part {asked.wanted!r}", expected=", ".join(names), received=asked.wanted, change=f"name one: {path}[{names[0]}]")
 
 
 def _read_folder(path: Path, named: list[tuple[Path, str]], colour: bool, size: Size | None, tally: Tally) -> Iterator[Picture]:

@@ -13,7 +13,8 @@ Record = Piece | Pair | Example
 
 
 class Asked(NamedTuple):
-    """The options of `open_source`, as they were given. sort: of labels, as the first file of a folder has them."""
+    """The options of `open_source`, as they were given. sort: of labels, as the first file of a folder has them. part: None
+    where none was named, "" where it was chosen already."""
 
     columns: Columns | None
     kind: str | None
@@ -24,9 +25,14 @@ class Asked(NamedTuple):
     repair: bool
     max_bad: float
     subset: str | None
-    part: str
+    part: str | None
     sort: str | None = None
     image_size: tuple[int, int] | None = None
+
+    @property
+    def wanted(self) -> str:
+        """The part that is read of what has several."""
+        return "train" if self.part is None else self.part
 
 
 class Broken(Exception):

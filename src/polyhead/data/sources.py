@@ -5,7 +5,7 @@ open_source("train.{de,en}")               two parallel files: pairs
 open_source("rows.jsonl", columns="body")  a column of text; two columns: pairs
 open_source("flowers/")                    a folder of folders with pictures: the folder is the class
 open_source("train.conll")                 sentences with a tag for every word: the shape of a file decides its kind
-open_source("owner/name")                  a data set of the Hub; anything else is a path and never looked up
+open_source("owner/name:subset[train]")    a data set of the Hub; anything else is a path and never looked up
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .corpus import Corpus, Survey
 from .examples import KINDS, Example, texts
 from .files import FORMATS
 from .holdout import Part
-from .opening import Where, open_corpus
+from .naming import Where
+from .opening import open_corpus
 from .pictures import size_of
 from .pieces import Pair, Piece
 from .reading import Asked
@@ -118,12 +119,13 @@ def open_source(
     repair: bool = False,
     max_bad: float = 0.01,
     subset: str | None = None,
-    part: str = "train",
+    part: str | None = None,
     image_size: int | tuple[int, int] | None = None,
 ) -> Source:
     """Opens what `where` names; looks at the beginning only.
 
-    where: a file, a folder, several of them, two parallel files, `stem.{de,en}`, or a Hub data set `owner/name`.
+    where: a file, a folder, several of them, two parallel files, `stem.{de,en}`, or a Hub data set `owner/name`,
+    `owner/name:subset`, `owner/name[validation]`, `owner/name:subset[train[:90%]]`; also `folder[validation]` of one that was saved.
     columns: one name for text, two for pairs, text and label, or words and tags, three for two texts and their label or
     context, question and answers (`"outer.inner"` for nested ones, numbers where there are no names).
     kind: one of examples.KINDS, where the shape of the file leaves several; "text" takes the texts alone of any other.
@@ -131,8 +133,8 @@ def open_source(
     split: what a document of a text file is: the whole "file", a paragraph between "blank" lines, a "line".
     header: whether a table's first row holds names. encoding: such as "cp1252" where a file is not UTF-8 and has no
     byte-order mark. repair: undo UTF-8 that was misread as Latin-1 and saved so.
-    max_bad: the share of broken rows above which reading stops. subset, part: of a Hub data set; part also of a folder of
-    pictures. image_size: a side, or (height, width), to which pictures are resized; None: all must be of one size.
+    max_bad: the share of broken rows above which reading stops. subset, part: as in the name, for all of `where`; without a part
+    "train" is read. Pictures have parts too. image_size: a side, or (height, width), to which pictures are resized; None: all must be of one size.
     Raises DataError for what is missing, empty, binary or unclear, ConfigError for an option without sense.
     """
     _check(kind, format, split, max_bad)

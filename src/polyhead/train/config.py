@@ -19,7 +19,7 @@ class _Config(BaseModel):
 class DataConfig(_Config):
     """Where the text comes from and how it is cut."""
 
-    path: str | tuple[str, ...] = Field(description="file, folder, pair of files `a.de,a.en`, or a Hub name owner/name")
+    path: str | tuple[str, ...] = Field(description="file, folder, pair of files `a.de,a.en`, or a Hub name owner/name:subset[part]")
     validation: str | tuple[str, ...] | None = Field(None, description="a held-out source; None splits the data itself")
     columns: str | None = Field(None, description="`text` column, or `source,target` columns")
     holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")

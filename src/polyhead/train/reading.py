@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from polyhead.data import Source, open_source
+from polyhead.data.naming import several
 from polyhead.errors import ConfigError
 
 from .config import DataConfig
@@ -12,9 +11,7 @@ from .config import DataConfig
 
 def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: int | None = None) -> Source:
     """The source a config names, refused if it is of the wrong kind for the objective."""
-    where = path if isinstance(path, str) else list(path)
-    if isinstance(where, str) and "," in where and not Path(where).exists():
-        where = where.split(",")
+    where = several(path) if isinstance(path, str) else list(path)
     columns = data.columns.split(",") if data.columns else None
     source = open_source(
         where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad,
