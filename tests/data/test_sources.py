@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyhead.data import Pair, Source, open_source
+from polyhead.data.naming import several
 from polyhead.data.pieces import lines
 from polyhead.errors import ConfigError, DataError
 
@@ -170,6 +171,31 @@ def test_parallel_files(tmp_path, where, suffix) -> None:
         ("zwei\u2028halb", "two"),
         ("drei", "three"),
     ]
+
+
+@pytest.mark.parametrize("where", ["train.de,train.en", "train.en,train.de", "train.{de,en}", "{de,en}/a.txt"])
+def test_columns_of_parallel_files_are_their_suffixes(tmp_path, monkeypatch, where) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("de", "eins\nzwei"), ("en", "one\ntwo")):
+        put(tmp_path / f"train.{name}.gz", text)
+        put(tmp_path / name / "a.txt", text)
+    place = several(where)
+    for columns in (("de", "en"), ("translation.de", "translation.en"), ("DE", "EN")):
+        source = open_source(place, columns=columns)
+        assert list(source.pairs()) == [("eins", "one"), ("zwei", "two")], "the source is the one named first"
+        assert list(open_source(place, columns=columns[::-1]).pairs()) == [("one", "eins"), ("two", "zwei")]
+        assert source.identity() != open_source(place, columns=columns[::-1]).identity() and " → " in source.notes[0]
+    for columns in (("de", "fr"), ("de", "de"), ("de",), ("de", "en", "fr")):
+        with pytest.raises(DataError, match="columns of two parallel files are their suffixes") as caught:
+            open_source(place, columns=columns)
+        assert caught.value.expected is not None and {"de", "en"} <= set(caught.value.expected.replace(",", "").split())
+
+
+def test_columns_of_two_files_without_suffixes_of_their_own(tmp_path) -> None:
+    one, two = put(tmp_path / "a.txt", "x"), put(tmp_path / "b.txt", "y")
+    assert list(open_source([one, two], kind="pairs").pairs()) == [("x", "y")]
+    with pytest.raises(DataError, match="suffixes of their own"):
+        open_source([one, two], kind="pairs", columns=("a", "b"))
 
 
 def test_unequal_parallel_files_name_both_counts(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 sources.py      open_source: what the user names → documents or pairs; holdout → training and validation part
 opening.py      which files are meant, and are they text, pairs, rows or a data set?
+parallel.py     two parallel files, side by side
 files.py        a path → its files, and what each of them is
 readers.py      one file → documents, pairs or rows
 rows.py         rows of JSONL, CSV, TSV, Parquet

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from . import arrays, hub, pictures, pieces
+from . import arrays, hub, pictures
 from .corpus import Corpus, Unit
-from .files import FORMATS, Entry, is_language, single, suffix, unreadable, walk
+from .files import FORMATS, Entry, single, suffix, unreadable, walk
 from .naming import Place, Where, place_of
-from .pieces import Pair
-from .readers import Found, chunks_of, looks_like_scan, reader
+from .parallel import are_parallel, braces, by_suffix, in_order, side_by_side
+from .readers import Found, reader
 from .reading import Asked, Record
 from .shapes import picked, reading_of
 from .tally import Tally
-
-_BRACES = re.compile(r"(.*)\{([^{},]+),([^{},]+)\}(.*)\Z")
 
 
 def open_corpus(where: Where | Sequence[Where], asked: Asked) -> Corpus:
     """The corpus behind a path, several paths or a Hub name. Raises DataError if there is none."""
     if isinstance(where, str | os.PathLike):
-        if (match := _BRACES.match(os.fspath(where))) and not Path(where).exists():
-            start, one, two, end = match.groups()
-            return _parallel(_found(f"{start}{one}{end}"), _found(f"{start}{two}{end}"), asked)
+        if (sides := braces(where)) is not None:
+            return _parallel({name: _found(path) for name, path in sides.items()}, asked)
         return _open_one(where, asked)
     places = list(where)
     if not places:
         raise DataError("no source named", expected="a path, several paths or owner/name", received="an empty list")
-    if len(places) == 2 and _are_parallel(Path(places[0]), Path(places[1]), asked):
-        return _parallel(_found(places[0]), _found(places[1]), asked)
+    named = any(place_of(place).part for place in places)
+    if len(places) == 2 and not named and are_parallel(one := Path(places[0]), two := Path(places[1]), asked, _found):
+        return _parallel(by_suffix(_found(one), _found(two), asked.columns), asked)
     return _chain([_open_one(place, asked) for place in places], asked)
 
 
@@ -154,54 +151,16 @@ def _read_again(entry: Entry, asked: Asked, first: Found, tally: Tally) -> Itera
     return reader(entry, asked._replace(kind=first.kind, sort=first.sort), folder=True).read(tally)
 
 
-def _are_parallel(one: Path, two: Path, asked: Asked) -> bool:
-    ends = suffix(one), suffix(two)
-    if asked.kind == "text" or asked.columns or any(end in FORMATS for end in ends) or one.is_dir() or two.is_dir():
-        return False
-    if asked.kind == "pairs":
-        return not looks_like_scan(_found(one), asked)
-    stems = [
-        path.name.lower().removesuffix(".gz").removesuffix(end) for path, end in zip((one, two), ends, strict=True)
-    ]
-    return stems[0] == stems[1] and ends[0] != ends[1] and is_language(*ends)
-
-
-def _parallel(one: Path, two: Path, asked: Asked) -> Corpus:
-    name = f"{one} and {two}"
+def _parallel(sides: dict[str, Path], asked: Asked) -> Corpus:
+    one, two = in_order(sides, asked.columns)
+    if asked.part is not None or asked.subset is not None:
+        raise pictures.no_parts(one, asked.part or asked.subset or "")
     for path in (one, two):
         single(path, "text")
+    name = f"{one} and {two}"
     identity = partial(_stats, [(one, one.name), (two, two.name)], asked)
-    unit = Unit(name, partial(_side_by_side, one, two, asked))
-    return Corpus("pairs", name, [unit], identity, asked.max_bad)
-
-
-def _side_by_side(one: Path, two: Path, asked: Asked, tally: Tally) -> Iterator[Pair]:
-    """Line i of one file with line i of the other. Raises DataError if one has more lines."""
-    sides = [pieces.lines(chunks_of(path, asked)) for path in (one, two)]
-    end, number = object(), 0
-    while True:
-        left, right = (next(side, end) for side in sides)
-        if left is end or right is end:
-            break
-        number += 1
-        where = f"{one.name} and {two.name} line {number}"
-        if not isinstance(left, str) or not isinstance(right, str):
-            tally.wrong(where, "a line too long")
-        elif not left.strip() or not right.strip():
-            tally.wrong(where, "an empty line")
-        else:
-            tally.good += 1
-            yield Pair(left, right)
-    counts = [
-        number + (last is not end) + sum(1 for _ in side) for last, side in zip((left, right), sides, strict=True)
-    ]
-    if counts[0] != counts[1]:
-        raise DataError(
-            "the two files are not parallel: their line counts differ",
-            expected="line i of one to be the translation of line i of the other",
-            received=f"{counts[0]} lines in {one}, {counts[1]} lines in {two}",
-            change="align the files",
-        )
+    notes = [] if asked.columns is None else [f"reading {one} → {two}"]
+    return Corpus("pairs", name, [Unit(name, partial(side_by_side, one, two, asked))], identity, asked.max_bad, notes=notes)
 
 
 def _dataset(place: Place, folder: Path | None, asked: Asked) -> Corpus:
