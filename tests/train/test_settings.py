@@ -102,6 +102,29 @@ def test_a_recipe_is_a_config_that_overrides_go_on_top_of(tmp_path: Path) -> Non
     assert made.overrides == {"decoder.layers": 1}
 
 
+@pytest.mark.parametrize("how", ["word", "setting"])
+def test_a_recipes_held_out_part_goes_with_its_data(tmp_path: Path, how: str) -> None:
+    tree = {"model": "gpt-nano", "data": {"path": "owner/name", "validation": "owner/name[validation]", "columns": "text", "holdout": 0.2, "held": "last"}}
+    recipe = write(tmp_path, tree)
+
+    def built(path: str, **more: Any) -> tuple[RunConfig, list[str]]:
+        notes: list[str] = []
+        more = {f"data.{name}": value for name, value in more.items()}
+        word, setting = (path, more) if how == "word" else (None, more | {"data.path": path})
+        return build_config(recipe, word, setting, notes), notes
+
+    made, notes = built("local.tsv")
+    assert (made.data.validation, made.data.holdout, made.data.columns) == (None, 0.2, "text")
+    assert len(notes) == 1 and all(word in notes[0] for word in ("owner/name[validation]", "local.tsv", "last share 0.2"))
+    assert built("local.tsv", holdout=0.5)[1][0].count("share 0.5")
+    made, notes = built("local.tsv", validation="dev.tsv")
+    assert made.data.validation == "dev.tsv" and not notes
+    for made, notes in (built("owner/name"), built("local.tsv", validation="owner/name[validation]")):
+        assert made.data.validation == "owner/name[validation]" and not notes
+    assert build_config(recipe).data.validation == "owner/name[validation]"
+    assert build_config("gpt-nano", "x", {"data.validation": "dev"}).data.validation == "dev"
+
+
 def test_a_spec_file_is_a_model(tmp_path: Path) -> None:
     path = write(tmp_path, {"preset": "gpt-nano", "decoder": {"layers": 2}}, "spec.yaml")
     made = build_config(path, "x")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.errors import ConfigError
 
-from .output import emit, say, visible
+from .output import emit, note, say, visible
 from .progress import Progress, held_out
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ def _config(names: list[str], overrides: dict[str, Any], out: Path | None, resum
     if not names:
         received = f"{out}, which holds no run" if resume else "nothing"
         raise ConfigError("what shall be trained?", expected="a preset, spec or recipe", received=received, change="polyhead train gpt-nano text.txt -o runs/a")
-    return build_config(names[0], names[1] if len(names) > 1 else None, overrides)
+    notes: list[str] = []
+    config = build_config(names[0], names[1] if len(names) > 1 else None, overrides, notes)
+    for text in notes:
+        note(f"note: {text}")
+    return config
 
 
 def train_and_tell(config: RunConfig | None, folder: Path, resume: bool, as_json: bool, stream: Any = None) -> int:

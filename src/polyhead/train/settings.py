@@ -14,7 +14,7 @@ from polyhead.families.problems import check
 from polyhead.nn import ModelSpec
 
 from .best import must_be_told
-from .config import RunConfig, TrainingConfig
+from .config import DataConfig, RunConfig, TrainingConfig
 from .objectives.choosing import described, fitting
 from .reading import open_data
 from .start import architecture, is_model
@@ -47,12 +47,13 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def build_config(
-    target: str, data: str | Iterable[str] | None = None, overrides: Mapping[str, Any] | None = None
+    target: str, data: str | Iterable[str] | None = None, overrides: Mapping[str, Any] | None = None, notes: list[str] | None = None
 ) -> RunConfig:
     """The config of a new run. target: a preset, a spec file, a recipe (YAML with a `model` key and sections), or a trained
-    model to go on from. An objective that nobody names is left to the data: see `objectives.choosing`."""
+    model to go on from. An objective that nobody names is left to the data: see `objectives.choosing`. Other data than a
+    recipe's takes the recipe's held-out part away, which is said in `notes`."""
     recipe = read_recipe(target)
-    tree: dict[str, Any] = {"model": target} if recipe is None else recipe
+    tree: dict[str, Any] = {"model": target} if recipe is None else deepcopy(recipe)
     base = _spelled(usual(tree["model"]))
     asked = [*tree.get("training", {}), *(key.removeprefix("training.").split(".")[0] for key in overrides or {} if key.startswith("training."))]
     training = base.get("training", {})
@@ -66,11 +67,32 @@ def build_config(
         merged.setdefault("data", {})["path"] = data if isinstance(data, str) else tuple(data)
     for key, value in (overrides or {}).items():
         place(merged, key, value)
+    if recipe is not None and "data.validation" not in (overrides or {}):
+        _own_held_out(recipe, merged, [] if notes is None else notes)
     if "path" not in merged.get("data", {}):
         raise ConfigError(
             "no data to train on", expected="a file, folder or data set", change="polyhead train PRESET DATA -o FOLDER"
         )
     return validate(merged)
+
+
+def _own_held_out(recipe: Mapping[str, Any], merged: dict[str, Any], notes: list[str]) -> None:
+    """A recipe's data.validation goes with the data it belongs to: what was learnt may stand in it."""
+    own, data = recipe.get("data"), merged.get("data")
+    if not isinstance(own, Mapping) or not isinstance(data, dict) or own.get("validation") is None:
+        return
+    if _listed(own.get("path")) == _listed(data.get("path")):
+        return
+    data["validation"] = None
+    share, which = data.get("holdout", DataConfig.model_fields["holdout"].default), "last " if data.get("held") == "last" else ""
+    notes.append(
+        f"the recipe's held-out part {','.join(_listed(own['validation']))} belongs to its own data: of {','.join(_listed(data['path']))} "
+        f"the {which}share {share} is held out instead; data.validation=FILE names another part"
+    )
+
+
+def _listed(path: Any) -> list[str]:
+    return [path] if isinstance(path, str) else [str(one) for one in path or ()]
 
 
 def usual(model: str) -> dict[str, Any]:
