@@ -21,6 +21,7 @@ CORPUS = "\n".join(LINES * 40) + "\n"
 VARIANTS = {
     "words": ("words", 80, {}),
     "words-spaces": ("words", 70, {"split": "spaces"}),
+    "words-lines": ("words", 71, {"split": "lines"}),
     "chars": ("chars", None, {}),
     "chars-bytes": ("chars", None, {"byte_fallback": True}),
     "bytes": ("bytes", None, {}),

@@ -113,6 +113,17 @@ def test_wordpiece_takes_the_longest_piece_first() -> None:
     assert tokenizer.decode([2, 5, 4, 1]) == "unaffable un"
 
 
+def test_word_level_corpora_are_counted_as_they_are_published() -> None:
+    """WikiText's convention: what stands between blanks, and each line's end; <unk> is written out in it."""
+    text = " \n = The <unk> = \n\n it 's 3 @-@ d \n"
+    words = Tokenizer.train([text], "words", split="lines")
+    ids = words.encode(text)
+    assert len(ids) == len(text.split()) + text.count("\n") and ids.count(words.unk) == 1
+    assert [words.decode([one]) for one in ids] == ["\n", "=", "The", "", "=", "\n", "\n", "it", "'s", "3", "@-@", "d", "\n"]
+    assert words.encode("<eos> The <unk>") == [words.unk, words.unk, words.id("The"), words.unk]  # no other special token is spelled
+    assert words.vocab_size == 7 + 7 + 1  # the special tokens, the words and the line's end
+
+
 def test_merges_without_pretokenisation_cross_spaces(trained: dict[str, Tokenizer]) -> None:
     crossing = [token for token in trained["byte_bpe-whole"] if "Ġ" in token[1:]]
     assert crossing and not [token for token in trained["byte_bpe"] if "Ġ" in token.strip("Ġ")]

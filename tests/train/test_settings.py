@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from polyhead.errors import ConfigError
+from polyhead.errors import ConfigError, TokenizerError
 from polyhead.train import AdamWSpec, MuonSpec, RunConfig, TrainingConfig, build_config, parse_overrides
 from polyhead.train.objectives import MaskedSpec
 from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, settled, spec_of, validate
@@ -227,3 +227,10 @@ def test_what_other_programs_call_a_setting_names_one_of_ours() -> None:
         with pytest.raises(ConfigError) as caught:
             validate({"model": "gpt-nano", "data": {"path": "a"}, ours: 1})
         assert str(caught.value.change).endswith(f".{ours}"), ours
+
+
+def test_a_tokenizers_options_are_those_of_its_kind() -> None:
+    config = build_config("gpt-nano", "book.txt", {"tokenizer.kind": "words", "tokenizer.split": "lines"})
+    assert config.tokenizer.options() == {"split": "lines"}
+    with pytest.raises(TokenizerError, match="'lowercase' does not apply to the tokenizer kind 'words'"):
+        build_config("gpt-nano", "book.txt", {"tokenizer.kind": "words", "tokenizer.lowercase": True})

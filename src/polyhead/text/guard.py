@@ -210,6 +210,8 @@ def _spelled(spec: Spec, special: set[str]) -> set[str]:
     """Special tokens, and byte tokens, that the model could make out of ordinary text."""
     model = spec["model"]
     names = special | (set(BYTE_TOKENS) if model.get("byte_fallback") else set())
+    if model["type"] == "WordLevel":  # a text that says <unk> says what any unknown word does
+        return names & model["vocab"].keys() - {model["unk_token"]}
     if model["type"] != "BPE" or model.get("ignore_merges"):
         return names & vocabulary(model).keys()
     cut = len(model.get("continuing_subword_prefix") or "")

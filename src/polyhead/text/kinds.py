@@ -57,6 +57,9 @@ def _byte_level(use_regex: bool) -> Spec:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
+_BLANKS_AND_LINES = {"type": "Split", "pattern": {"Regex": "[^ \\t\\n]+|\\n"}, "behavior": "Removed", "invert": True}
+
+
 def shell(
     kind: str,
     *,
@@ -68,7 +71,7 @@ def shell(
     """The normaliser, pre-tokeniser and decoder of `kind`, as `tokenizer.json` writes them."""
     normalizer = pre = decoder = None
     if kind == "words":
-        pre = {"type": "Whitespace" if split == "words" else "WhitespaceSplit"}
+        pre = {"words": {"type": "Whitespace"}, "spaces": {"type": "WhitespaceSplit"}, "lines": _BLANKS_AND_LINES}[split]
     elif kind == "chars":
         decoder = _BYTES_TO_TEXT if byte_fallback else {"type": "Fuse"}
     elif kind in ("bytes", "byte_bpe"):

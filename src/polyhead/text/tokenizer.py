@@ -116,7 +116,8 @@ class Tokenizer(Placing):
         reading after so many characters. sentinels: reserve <extra_id_0>, <extra_id_1> … after the special tokens, as
         span corruption needs (T5 has 100); they are special tokens too.
 
-        options, by kind: words `split` ("words" apart from signs, or "spaces") and `min_frequency`; chars
+        options, by kind: words `split` ("words" apart from signs; "spaces": what stands between blanks; "lines": the same,
+        and line ends are words too, as word-level corpora are counted) and `min_frequency`; chars
         `byte_fallback`; byte_bpe `pretokenize` (False: merges cross spaces; learns from the first 20 million
         characters) and `min_frequency`; bpe, wordpiece `min_frequency`; wordpiece `lowercase`; sentencepiece
         `backend` ("unigram" or "bpe").

@@ -43,7 +43,7 @@ _RAW_WORDS = re.compile(r" ?[^ \n]+| |\n+")  # what `kinds._raw_text` splits int
 _DEFAULT_SIZE = {"words": 30_000, "byte_bpe": 8_000, "bpe": 8_000, "wordpiece": 8_000, "unigram": 8_000,
                  "sentencepiece": 8_000}  # fmt: skip
 _OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "words": {"split": ("words", "spaces"), "min_frequency": ()},
+    "words": {"split": ("words", "spaces", "lines"), "min_frequency": ()},
     "chars": {"byte_fallback": (False, True)},
     "bytes": {},
     "byte_bpe": {"pretokenize": (True, False), "min_frequency": ()},
@@ -73,7 +73,7 @@ class Job(NamedTuple):
 
     def base(self, spec: Spec) -> Spec:
         """`spec` with its pre-tokeniser split inside special tokens, so that none is learnt from text."""
-        return guarded(spec, {*self.special, *BYTE_TOKENS})
+        return guarded(spec, {*self.special, *BYTE_TOKENS} - ({"<unk>"} if self.kind == "words" else set()))
 
 
 def train_spec(
@@ -87,7 +87,7 @@ def train_spec(
     sentinels: int = 0,
 ) -> Spec:
     """The `tokenizer.json` of a new tokenizer. See `Tokenizer.train`."""
-    _check_options(kind, options)
+    check_options(kind, options)
     chosen = _special_tokens(kind, special, options)
     if not isinstance(sentinels, int) or not 0 <= sentinels <= _SENTINELS:
         raise TokenizerError("sentinels is not a number of tokens", expected=f"0 to {_SENTINELS}", received=repr(sentinels))
@@ -117,7 +117,8 @@ def train_spec(
     return spec
 
 
-def _check_options(kind: str, options: dict[str, Any]) -> None:
+def check_options(kind: str, options: dict[str, Any]) -> None:
+    """Raises TokenizerError for a kind there is not, or an option it does not have."""
     if kind not in KINDS:
         near = difflib.get_close_matches(str(kind), KINDS, 1)
         raise TokenizerError(f"there is no tokenizer kind {kind!r}", expected=" | ".join(KINDS), received=repr(kind),
@@ -243,12 +244,14 @@ def _run(job: Job, spec: Spec, model: Spec, trainer: Any, feed: Iterable[str]) -
 
 def _train_words(job: Job) -> Spec:
     spec, empty = job.shell(), {"type": "WordLevel", "vocab": {}, "unk_token": "<unk>"}
-    trainer = trainers.WordLevelTrainer(vocab_size=job.size, min_frequency=job.options.get("min_frequency", 1),
+    trainer = trainers.WordLevelTrainer(vocab_size=job.size + 1, min_frequency=job.options.get("min_frequency", 1),
                                         show_progress=False, special_tokens=list(job.special))  # fmt: skip
     if job.size <= len(job.special):
         raise TokenizerError(f"vocab_size={job.size} has no room for a word", received=str(job.size),
                              expected=f"more than the {len(job.special)} special tokens")  # fmt: skip
-    return {**spec, "model": _run(job, spec, empty, trainer, job.segments)}
+    model = _run(job, spec, empty, trainer, job.segments)
+    words = sorted(model["vocab"].keys() - set(job.special), key=model["vocab"].__getitem__)  # a written <unk> was counted as a word
+    return {**spec, "model": {**model, "vocab": {word: number for number, word in enumerate([*job.special, *words][: job.size])}}}
 
 
 def _bpe_trainer(job: Job, size: int, special: Iterable[str], **settings: Any) -> trainers.BpeTrainer:

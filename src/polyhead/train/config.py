@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from polyhead.text.training import check_options
+
 from .objectives import CausalSpec, ObjectiveChoice
 from .optim import AdamWSpec, OptimizerSpec
 from .schedule import Cosine, Schedule
@@ -38,6 +40,18 @@ class TokenizerConfig(_Config):
     kind: Literal["words", "chars", "bytes", "byte_bpe", "bpe", "wordpiece", "unigram", "sentencepiece"] = "byte_bpe"
     vocab_size: int | None = Field(None, gt=0, description="None: the kind's own default")
     path: str | None = Field(None, description="an existing tokenizer.json, used as it is")
+    split: Literal["words", "spaces", "lines"] | None = Field(None, description="of words: apart from signs, between blanks, line ends too")
+    lowercase: bool | None = Field(None, description="of wordpiece: everything in small letters")
+    min_frequency: int | None = Field(None, gt=0, description="how often a word or a merge must come to be kept")
+
+    def options(self) -> dict[str, Any]:
+        """What is said beyond the kind's own ways."""
+        return {name: value for name in ("split", "lowercase", "min_frequency") if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _applies(self) -> TokenizerConfig:
+        check_options(self.kind, self.options())
+        return self
 
 
 class TrainingConfig(_Config):

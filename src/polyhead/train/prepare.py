@@ -124,7 +124,7 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell, start
     size = None if asked.kind in ("chars", "bytes") else asked.vocab_size or DEFAULT_VOCAB
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        tokenizer = Tokenizer.train(train.texts(), asked.kind, size, sentinels=config.training.objective.sentinels)
+        tokenizer = Tokenizer.train(train.texts(), asked.kind, size, sentinels=config.training.objective.sentinels, **asked.options())
     tokenizer = tokenizer.framed() if config.training.objective.frames else tokenizer
     for warning in said:
         tell("note", {"text": str(warning.message)})
