@@ -50,7 +50,7 @@ class Reader:
         self.forced = tuple(self._special(name, meta.get(name)) for name in ("forced_bos", "forced_eos"))
         self.wraps = meta.get("wrap") is True and tokenizer is not None  # a published model's own special tokens
 
-    def _framed(self, row: list[int]) -> list[int]:
+    def framed(self, row: list[int]) -> list[int]:
         """What was read from a text with what the tokenizer's file puts around one; a prompt stays open."""
         if not self.wraps or self.tokenizer is None:
             return row
@@ -82,15 +82,20 @@ class Reader:
             raise UserError("a prompt is given twice", expected="prompt or ids", received="both")
         texts: list[str | None]
         if ids is not None:
-            single, rows = _rows(ids)
-            rows, texts = [self.check(row, self._read_first) for row in rows], [None] * len(rows)
+            single, given = _rows(ids)
+            rows, texts = [self.read(self.check(row, self._read_first), as_is=True) for row in given], [None] * len(given)
         else:
             single, texts = _texts(prompt)
-            rows = [self._framed(self.encode(text)) for text in texts]
+            rows = [self.read(self.encode(text)) for text in texts]
         if self.spec.encoder is None:
-            return Prompts(single, [self._opened(row, as_is=ids is not None) for row in rows], None, texts)
-        source = [self._closed(row, as_is=ids is not None) for row in rows]
-        return Prompts(single, [[self.started()] for _ in rows], source, texts)
+            return Prompts(single, rows, None, texts)
+        return Prompts(single, [[self.started()] for _ in rows], rows, texts)
+
+    def read(self, ids: list[int], as_is: bool = False) -> list[int]:
+        """What the model reads first, a decoder's prompt or an encoder's source, of a text's ids: with what its training put
+        around texts, or as they are."""
+        row = ids if as_is else self.framed(ids)
+        return self._opened(row, as_is) if self.spec.encoder is None else self._closed(row, as_is)
 
     def scored(
         self, text: str | None, ids: Sequence[int] | None, source: str | Sequence[int] | None
@@ -99,12 +104,12 @@ class Reader:
         if (text is None) == (ids is None):
             raise UserError("score needs a text", expected="text or ids", received="both" if ids else "neither")
         given = self.encode(text) if text is not None else self._flat(ids, self._written)
-        given = self._framed(given) if text is not None and self.spec.encoder is None else given
+        given = self.framed(given) if text is not None and self.spec.encoder is None else given
         if self.spec.encoder is not None:
             if source is None:
                 raise UserError("an encoder–decoder scores a target", expected="its source too", received="none")
             given_ids = not isinstance(source, str)
-            memory = self._flat(source, self._read_first) if given_ids else self._framed(self.encode(source))
+            memory = self._flat(source, self._read_first) if given_ids else self.framed(self.encode(source))
             targets = self._closed(given, as_is=text is None)
             return [self.started(), *targets[:-1]], targets, self._closed(memory, as_is=given_ids)
         if source is not None:
