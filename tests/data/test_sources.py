@@ -393,3 +393,28 @@ def test_a_row_beyond_the_limit_is_passed_over_and_never_held() -> None:
     tracemalloc.stop()
     assert found == [None] and peak < 100_000
     assert list(lines(iter(["ab", "c\nd", "e\r\n", "fgh"]), limit=3)) == ["abc", "de", "fgh"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"id": "1", "body": "a", "subject": "b", "references": ["c"]}, ("a", "b")),
+        ({"email_body": "a", "subject_line": "b"}, ("a", "b")),
+        ({"document": "a", "summary": "b", "id": "7"}, ("a", "b")),
+        ({"article": "a", "highlights": "b", "id": "7"}, ("a", "b")),
+        ({"id": "7", "dialogue": "a", "summary": "b", "topic": "t"}, ("a", "b")),
+        ({"title": "t", "text": "a", "summary": "b"}, ("a", "b")),
+        ({"content": "a", "summary": "b", "id": "7"}, ("a", "b")),
+        ({"inputs": "a", "targets": "b", "task": "t"}, ("a", "b")),
+    ],
+)
+def test_a_text_beside_a_shorter_one_is_a_pair(tmp_path, row, expected) -> None:
+    path = put(tmp_path / "a.jsonl", json.dumps(row) + "\n")
+    assert list(open_source(path).pairs()) == [expected]
+    labelled = put(tmp_path / "b.jsonl", json.dumps(row | {"label": "x"}) + "\n")
+    assert open_source(labelled).kind != "text" and open_source(path, kind="text").kind == "text"
+
+
+def test_a_label_beside_a_summary_is_what_is_learnt_and_a_title_is_no_summary(tmp_path) -> None:
+    assert open_source(put(tmp_path / "a.jsonl", json.dumps({"text": "a", "summary": "b", "label": "x"}))).kind == "labelled"
+    assert open_source(put(tmp_path / "b.jsonl", json.dumps({"url": "u", "title": "t", "text": "a"}))).kind == "text"

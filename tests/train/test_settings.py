@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from polyhead.data.examples import KINDS
 from polyhead.errors import ConfigError, TokenizerError
 from polyhead.train import AdamWSpec, MuonSpec, RunConfig, TrainingConfig, build_config, parse_overrides
+from polyhead.train.config import DataConfig
 from polyhead.train.objectives import MaskedSpec
+from polyhead.train.reading import open_data
 from polyhead.train.settings import FREE_ON_RESUME, merge, read_config, settled, spec_of, validate
 from tests.tiny import write_files
 
@@ -123,6 +126,21 @@ def test_a_recipes_held_out_part_goes_with_its_data(tmp_path: Path, how: str) ->
         assert made.data.validation == "owner/name[validation]" and not notes
     assert build_config(recipe).data.validation == "owner/name[validation]"
     assert build_config("gpt-nano", "x", {"data.validation": "dev"}).data.validation == "dev"
+
+
+def test_the_kind_of_data_is_named_where_its_shape_leaves_several(tmp_path: Path) -> None:
+    assert set(get_args(get_args(DataConfig.model_fields["kind"].annotation)[0])) == set(KINDS)
+    (tmp_path / "sums.tsv").write_text("Source\tTarget\n" + "".join(f"[MAX {i} {i % 7} ]\t{max(i, i % 7)}\n" for i in range(40)))
+    recipe = write(tmp_path, {"model": "bert-nano", "data": {"path": str(tmp_path / "sums.tsv"), "kind": "labelled"}})
+    made = settled(build_config(recipe))
+    assert made.training.objective.kind == "classify" and open_data(made.data, made.data.path).kind == "labelled"
+    assert settled(build_config(recipe, None, {"data.kind": None})).training.objective.kind == "contrast"
+    both = settled(build_config(recipe, None, {"model": "transformer-nano"}))
+    assert both.training.objective.kind == "seq2seq" and open_data(both.data, both.data.path, "pairs").kind == "pairs"
+    with pytest.raises(ConfigError, match="data.kind does not fit the objective"):
+        open_data(made.data, made.data.path, "tagged")
+    with pytest.raises(ConfigError, match="labelled"):
+        build_config(recipe, None, {"data.kind": "labeled"})
 
 
 def test_a_spec_file_is_a_model(tmp_path: Path) -> None:

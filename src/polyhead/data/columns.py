@@ -19,6 +19,26 @@ PAIR_COLUMNS = (
     ("question", "answer"),
     ("commands", "actions"),
 )
+SHORTER_COLUMNS = (
+    ("body", "subject"),
+    ("email_body", "subject_line"),
+    ("document", "summary"),
+    ("article", "highlights"),
+    ("article", "summary"),
+    ("article", "abstract"),
+    ("dialogue", "summary"),
+    ("text", "summary"),
+    ("content", "summary"),
+    ("report", "summary"),
+    ("transcript", "summary"),
+    ("description", "abstract"),
+    ("documents", "tldr"),
+    ("text", "headline"),
+    ("prompt", "response"),
+    ("query", "response"),
+    ("inputs", "targets"),
+)
+"""Pairs as well, mostly a text and a shorter one, unless a label stands beside them."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.\-]*\Z")
 
 
@@ -27,24 +47,27 @@ def looks_like_header(cells: list[str], columns: Columns | None, known: frozense
     lower = {cell.lower() for cell in cells}
     if columns is not None:
         return any(c.lower() in lower for c in columns) or not all(c.isdigit() for c in columns)
-    if lower & set(TEXT_COLUMNS) or any(set(pair) <= lower for pair in PAIR_COLUMNS) or len(lower & known) > 1:
+    if lower & set(TEXT_COLUMNS) or any(set(pair) <= lower for pair in (*PAIR_COLUMNS, *SHORTER_COLUMNS)) or len(lower & known) > 1:
         return True
     return len(lower) == len(cells) and all(_IDENTIFIER.match(c) for c in cells)
 
 
 def choose(row: Row, columns: Columns | None, kind: str | None) -> Columns | None:
-    """The columns to read: one for text, two for pairs; None if that is not clear."""
+    """The columns to read: one for text, two for pairs; None if that is not clear. A text beside its summary is a pair."""
     names = names_of(row)
     if columns is not None:
         fits = len(columns) == {"text": 1, "pairs": 2}.get(kind or "", len(columns)) and len(columns) < 3
         return found(names, columns) if fits else None
     lower = {n.lower(): n for n in reversed(names)}
-    pairs = [tuple(lower[c] for c in pair) for pair in PAIR_COLUMNS if set(pair) <= set(lower)]
+    pairs = [tuple(lower[c] for c in pair) for pair in (*PAIR_COLUMNS, *SHORTER_COLUMNS) if set(pair) <= set(lower)]
     if "instruction" in lower:  # an input that belongs to an instruction is no source by itself
         pairs = []
     texts = [(lower[c],) for c in TEXT_COLUMNS if c in lower]
-    if kind != "pairs" and texts:
+    whole = next((pair for pair in pairs if texts and texts[0][0] in pair), None)
+    if kind != "pairs" and texts and (kind == "text" or whole is None):
         return texts[0]
+    if kind is None and whole is not None:
+        return whole
     if kind != "text" and pairs:
         return pairs[0]
     strings = tuple(n for n in names if isinstance(value_of(row, n), str))

@@ -11,7 +11,7 @@ import re
 from functools import partial
 from typing import Any
 
-from .columns import PAIR_COLUMNS, Columns, Row, found, names_of, no_text, typical, value_of
+from .columns import PAIR_COLUMNS, SHORTER_COLUMNS, Columns, Row, found, names_of, no_text, typical, value_of
 from .examples import Labelled
 from .reading import Asked, Broken, Reading
 
@@ -82,7 +82,7 @@ def _asked(sample: list[Row], first: Row, asked: Asked) -> Columns | None:
     if None in there:
         return None
     label = there[-1] or ""
-    if asked.kind is None and tuple(plain_name(column or "") for column in there) in PAIR_COLUMNS:
+    if asked.kind is None and tuple(plain_name(column or "") for column in there) in (*PAIR_COLUMNS, *SHORTER_COLUMNS):
         return None
     named = plain_name(label) in (*LABELS, *MAYBE_LABELS) or not isinstance(value_of(first, label), str)
     if asked.kind is None and len(columns) == 2 and not named and not _few(sample, label):
@@ -99,7 +99,8 @@ def _joined(names: list[str], column: str) -> str | None:
 def _guessed(sample: list[Row], first: Row, forced: bool) -> Columns | None:
     names = names_of(first)
     by_name = {plain_name(name): name for name in reversed(names)}
-    if not forced and any(set(pair) <= set(by_name) for pair in PAIR_COLUMNS):
+    pairs = PAIR_COLUMNS if any(name in by_name for name in LABELS) else (*PAIR_COLUMNS, *SHORTER_COLUMNS)
+    if not forced and any(set(pair) <= set(by_name) for pair in pairs):
         return None
     sides = _sides(by_name, first)
     label = next((by_name[n] for n in LABELS if n in by_name), None)

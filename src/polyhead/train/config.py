@@ -24,6 +24,9 @@ class DataConfig(_Config):
     path: str | tuple[str, ...] = Field(description="file, folder, pair of files `a.de,a.en`, or a Hub name owner/name:subset[part]")
     validation: str | tuple[str, ...] | None = Field(None, description="a held-out source; None splits the data itself")
     columns: str | None = Field(None, description="`text` column, or `source,target` columns")
+    kind: Literal["text", "pairs", "labelled", "tagged", "questions", "chat", "preferences", "images"] | None = Field(
+        None, description="what the data holds where its shape leaves several; None: as it looks"
+    )
     holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")
     held: Literal["drawn", "last"] = Field("drawn", description="which documents: drawn by the seed, or the last ones")
     split: Literal["file", "blank", "line"] = Field("file", description="where a text file's documents end")

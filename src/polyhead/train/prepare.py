@@ -80,7 +80,7 @@ def context_of(config: RunConfig, spec: ModelSpec) -> int:
 
 def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> tuple[Tokenizer | None, Packed, Packed, list[str]]:
     data, storage, kinds = config.data, folder / "data", config.training.objective.takes
-    kind = kinds[0] if len(kinds) == 1 else None
+    kind = kinds[0] if len(kinds) == 1 else None  # of several, data.kind or the shape decides
     size = data.image_size or (None if start is None else start.image_size)
     source = open_data(data, data.path, kind, size)
     if data.validation is None:

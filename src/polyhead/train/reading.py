@@ -10,11 +10,17 @@ from .config import DataConfig
 
 
 def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: int | None = None) -> Source:
-    """The source a config names, refused if it is of the wrong kind for the objective."""
+    """The source a config names, refused if it is of the wrong kind for the objective. kind: what that takes, where it is one; a
+    label can be a target, written out."""
+    if data.kind is not None and kind is not None and data.kind != kind and (data.kind, kind) != ("labelled", "pairs"):
+        raise ConfigError(
+            "data.kind does not fit the objective", expected=kind, received=data.kind, change="leave data.kind out, or name another training.objective"
+        )
+    wanted = data.kind if kind is None else kind
     where = several(path) if isinstance(path, str) else list(path)
     columns = data.columns.split(",") if data.columns else None
     source = open_source(
-        where, columns=columns, kind=kind, split=data.split, repair=data.repair, max_bad=data.max_bad,
+        where, columns=columns, kind=wanted, split=data.split, repair=data.repair, max_bad=data.max_bad,
         image_size=image_size or data.image_size, header=data.header,
     )
     if kind is not None and source.kind != kind:
