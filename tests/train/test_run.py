@@ -42,6 +42,14 @@ def test_a_run_leaves_a_whole_folder_that_loads(shape: str, data, tmp_path: Path
     assert mine == {name: raw(p) for name, p in loaded.net.named_parameters()}, "the average, if one was kept, in both"
 
 
+def test_a_text_from_its_beginning_begins_where_texts_of_the_training_began(data, tmp_path: Path) -> None:
+    """Behind an <eos>: a <bos>, which the tokenizer has too, was never read."""
+    model = go("muon", data, tmp_path / "run", training__steps=2)
+    own = model.tokenizer
+    assert own.bos is not None and model.meta["start"] == ph.load(tmp_path / "run").meta["start"] == own.eos != own.bos
+    assert model.generate(max_tokens=4, seed=0).new_ids == model.generate(ids=[own.eos], max_tokens=4, seed=0).new_ids
+
+
 def test_metrics_hold_what_is_promised(data, tmp_path: Path) -> None:
     go("muon", data, tmp_path / "run", training__log_every=4, training__eval_batches=None)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

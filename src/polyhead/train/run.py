@@ -147,6 +147,8 @@ class Run:
         meta |= {"choices": self._choices(compiled), "preset": self.config.model, "seed": self.config.seed}
         facts = {name: prepared.facts[name] for name in ("labels", "problem", "preprocessor", "no_answer") if prepared.facts.get(name) is not None}
         own = None if prepared.tokenizer is None else prepared.tokenizer.eos
+        if "start" not in meta and not meta.get("bos") and prepared.facts.get("start") is not None:
+            facts["start"] = prepared.facts["start"]
         return meta | {"machine": machine(self.ranks.device)} | facts | ending(meta.get("eos"), own, prepared.facts.get("eos"))
 
     def _leave_beside(self, trainer: Trainer, prepared: Prepared) -> None:

@@ -30,6 +30,10 @@ class CausalSpec(ObjectiveSpec):
     def dataset(self, file: Any, given: Given) -> Objective:
         return Causal(file, given.context, documents=given.documents)
 
+    def meta(self, train: Objective, given: Given) -> dict[str, Any]:
+        """What a text begins behind: the end of the one before, for no <bos> was read."""
+        return {"start": given.words.eos}
+
 
 class MaskedSpec(ObjectiveSpec):
     """Hidden tokens: `rate` of them are asked for, of which 80 % are <mask>, 10 % random, 10 % as they are (BERT, Devlin et
