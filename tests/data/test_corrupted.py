@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polyhead.data import Corrupted, Loader
-from polyhead.data.objectives.corrupted import fitted, plan, segments
+from polyhead.data.objectives.corrupted import fitted, longest_context, plan, segments
 from polyhead.errors import ConfigError, DataError
 from tests.data.conftest import SPECIAL
 from tests.data.corpora import documents, encoded, specials, trained
@@ -127,6 +127,18 @@ def test_evaluation_counts_every_token_once(corpus_of, with_sentinels) -> None:
         assert sum(float(b.weights.sum()) for b in split) == sum(float(b.weights.sum()) for b in batches)
 
 
+@pytest.mark.parametrize(("rate", "mean_span"), [(0.15, 3.0), (0.5, 1.0), (0.9, 2.0)])
+def test_the_longest_context_is_the_last_that_fits(rate: float, mean_span: float) -> None:
+    """By trying all: of the tokens of a corpus, of the sentinels of a tokenizer."""
+    windows = {context: fitted(context, rate, mean_span) for context in range(plan(2, rate, mean_span).source, 90) if context >= plan(2, rate, mean_span).target}
+    for most in (1, 2, 3, 9, 30):
+        tokens = [context for context, window in windows.items() if window.tokens <= most]
+        spans = [context for context, window in windows.items() if window.spans <= most]
+        assert longest_context(rate, mean_span, tokens=most) == (max(tokens) if tokens else None), most
+        if len(spans) < len(windows):  # else it is longer than any that was tried
+            assert longest_context(rate, mean_span, spans=most) == (max(spans) if spans else None), most
+
+
 def test_a_trained_tokenizers_sentinels_are_used(corpus_of) -> None:
     tokenizer = trained("unigram", sentinels=20)
     file = corpus_of(encoded(tokenizer, documents()), tokenizer.vocab_size, specials(tokenizer))
@@ -154,4 +166,9 @@ def test_what_cannot_be_corrupted_is_refused(corpus_of, with_sentinels, tokenize
     with_sentinels.sentinels = tuple(range(300, 305))
     with pytest.raises(ConfigError, match="28 spans") as caught:
         Corrupted(file, 512, with_sentinels)
-    assert "sentinels=100" in str(caught.value) and "5 sentinels" in str(caught.value)
+    change = str(caught.value.change)
+    assert caught.value.received == "5 sentinels" and "training.objective=denoising" in change
+    named = int(change.split("a context of ")[1].split(",")[0])
+    assert Corrupted(file, named, with_sentinels).plan.spans == 5
+    with pytest.raises(ConfigError):
+        Corrupted(file, named + 1, with_sentinels)

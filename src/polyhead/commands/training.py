@@ -129,18 +129,21 @@ def finish(model: Model, folder: Path, progress: Progress, as_json: bool) -> Non
 
 def closing_words(model: Model, folder: Path) -> list[dict[str, str]]:
     """A continuation as long as the context, or the answers to two held-out sources; nothing where nothing is written."""
-    from polyhead.data import PairFile
+    from polyhead.data import PairFile, TokenFile
+    from polyhead.train.packed import openings
+    from polyhead.train.sampling import sample_prompt
     from polyhead.train.settings import read_config
 
     training = read_config(folder).training
     if training.objective.writes == "nothing" or model.tokenizer is None:
         return []
+    held, room = folder / "data" / "valid.tokens", model.text_spec.context - 1
     if training.objective.writes == "answers":
-        pairs = PairFile(folder / "data" / "valid.tokens")
-        sources = [model.tokenizer.decode(pairs.ids(i)[0].tolist()) for i in range(min(2, len(pairs)))]
+        sources = openings(PairFile(held), model.tokenizer, room, 2)
         answers = model.generate(sources, max_tokens=min(100, model.text_spec.context))
         return [{"prompt": s, "joint": "\n→ ", "text": a.text} for s, a in zip(sources, answers, strict=True)]
-    prompt = training.sample_prompt or "\n"
+    example = openings(TokenFile(held), model.tokenizer, room) if "text" in training.objective.takes else []
+    prompt = sample_prompt(training, model.tokenizer, next(iter(example), None))
     made = model.generate(prompt, max_tokens=None, temperature=0.7, top_p=0.95, seed=1)
     return [{"prompt": prompt, "joint": "", "text": made.text}]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,17 @@ from polyhead.text import Tokenizer
 
 Packed = TokenFile | PairFile | ExampleFile
 _IDS = ("text", "second", "context", "question", "prompt", "chosen", "rejected")  # columns of token ids
+_FIRST = 4  # tokens of a text that are gone on from
 
 
 def kind_of(file: Packed) -> str:
     """What it holds: "text", "pairs", or another kind of example."""
     return file.kind if isinstance(file, ExampleFile) else "pairs" if isinstance(file, PairFile) else "text"
+
+
+def path_of(file: Packed) -> Path:
+    """Where it lies."""
+    return file.file.path if isinstance(file, PairFile) else file.path
 
 
 def tokens_in(file: Packed) -> int:
@@ -57,9 +64,18 @@ def _columns(file: Packed) -> list[np.ndarray]:
     return [file.file.tokens if isinstance(file, PairFile) else file.tokens]
 
 
-def first_source(file: Packed, tokenizer: Tokenizer | None) -> str | None:
-    """Of pairs the first source, in words."""
-    if not isinstance(file, PairFile) or tokenizer is None:
-        return None
-    (starts, ends), tokens = file.sources, file.file.tokens
-    return tokenizer.decode(tokens[starts[0] : ends[0]].tolist())
+def openings(file: Packed, tokenizer: Tokenizer | None, room: int, count: int = 1) -> list[str]:
+    """What a model can be asked to go on from, in words of at most `room` tokens: sources of pairs, the beginning of a text."""
+    if tokenizer is None or isinstance(file, ExampleFile):
+        return []
+    if isinstance(file, TokenFile):
+        return [_words(tokenizer, file.tokens[:_FIRST].tolist(), room)]
+    return [_words(tokenizer, file.ids(i)[0].tolist(), room) for i in range(min(count, len(file)))]
+
+
+def _words(tokenizer: Tokenizer, ids: list[int], room: int) -> str:
+    """The text of the first of these ids, as many as read again fit into the room."""
+    text = tokenizer.decode(ids := ids[: max(room, 1)])
+    while len(ids) > 1 and len(tokenizer.encode(text)) > room:
+        text = tokenizer.decode(ids := ids[: len(ids) // 2])
+    return text

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from polyhead.data import Objective, Source, pack
-from polyhead.errors import ConfigError
+from polyhead.errors import ConfigError, DataError
 from polyhead.generate import load
 from polyhead.nn import ModelSpec
 from polyhead.text import Tokenizer
 
-from .config import RunConfig
+from .config import DataConfig, RunConfig
 from .objectives import Given
-from .packed import Packed, bytes_in, facts_of, first_source, kind_of, mark_of, tokens_in
+from .packed import Packed, bytes_in, facts_of, kind_of, mark_of, openings, path_of, tokens_in
 from .parallel import Ranks
 from .reading import open_data
 from .settings import spec_of
@@ -24,11 +24,12 @@ from .trained import spec_for
 
 Tell = Callable[[str, dict[str, Any]], None]
 DEFAULT_VOCAB = 4096
+SHORTEST = 4  # the least context that is worth naming
 
 
 class Prepared(NamedTuple):
     """What training needs from the data. spec: the architecture for it; sizes: counts for people; validation_bytes: UTF-8
-    bytes of the held-out text; example: of pairs, the first held-out source; mark: what tells these tokens from others;
+    bytes of the held-out text; example: what the model may be asked, of the held-out part; mark: what tells these tokens from others;
     facts: of the data, such as its labels; kind: what the data is made of."""
 
     tokenizer: Tokenizer | None
@@ -59,18 +60,43 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
     if spec is None:
         spec = spec_for(config.training.trained, spec_of(config, None if tokenizer is None else tokenizer.vocab_size, facts))
     given = Given(spec, context_of(config, spec), tokenizer, config.data.documents)
-    objectives = objective.datasets(train, held, given)
-    for part in objectives:
-        if len(part) < 1:
-            raise part.too_short(1)
-        notes = notes + list(getattr(part, "notes", []))
     sizes = {"train_tokens": tokens_in(train), "validation_tokens": tokens_in(held)}
+    try:
+        objectives = objective.datasets(train, held, given)
+    except DataError as error:  # it names a file of the run's folder, which nobody asked for
+        for path, name in ((path_of(train), "the training part"), (path_of(held), "the held-out part")):
+            error.message = error.message.replace(str(path), name)
+        error.args = (error.message,)
+        raise
+    long_enough(config.data, *objectives)
+    for part in objectives:
+        notes = notes + list(getattr(part, "notes", []))
     sizes |= {"train_samples": len(objectives[0]), "validation_samples": len(objectives[1])}
     size = bytes_in(held)
     sizes |= {"train_bytes": bytes_in(train), "validation_bytes": size}
-    notes, example = list(dict.fromkeys(notes)), first_source(held, tokenizer)
+    notes, example = list(dict.fromkeys(notes)), next(iter(openings(held, tokenizer, given.context - 1)), None)
     facts = facts | objective.meta(objectives[0], given)
     return Prepared(tokenizer, spec, *objectives, given.context, size, sizes, notes, example, mark_of(train, held), facts, kind_of(train))
+
+
+def long_enough(data: DataConfig, train: Objective, held: Objective) -> None:
+    """DataError unless both parts hold a sample: it names the part, its size, and a context that does for both at once."""
+    short = train if len(train) < 1 else held
+    if len(short) > 0:
+        return
+    error, fits = short.too_short(1), [part.fits() for part in (train, held)]
+    context = min(number or 0 for number in fits)
+    ways = [f"training.context={context}"] if context >= SHORTEST else []
+    if short is train:
+        raise DataError(error.message, expected=error.expected, received=error.received, change=" or ".join([*ways, "add text"]))
+    if data.validation is None:
+        name, ways = f"data.holdout={data.holdout:g}", [*ways, "a larger data.holdout", "a held-out file with data.validation"]
+    else:
+        name, ways = f"data.validation={data.validation}", [*ways, "a longer one"]
+    raise DataError(
+        f"the held-out part ({name}) is too short for one sample", expected=error.expected, received=f"{error.received} held out",
+        change=" or ".join(ways),
+    )  # fmt: skip
 
 
 def context_of(config: RunConfig, spec: ModelSpec) -> int:

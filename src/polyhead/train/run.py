@@ -70,9 +70,9 @@ class Run:
         spec = prepared.spec
         kind = self.training.objective.makes(spec)
         self.count_steps(prepared, saved)
-        if self.training.objective.writes == "continues" and self.training.every("sample_every"):
+        if self.training.objective.writes != "nothing" and self.training.every("sample_every"):
             assert prepared.tokenizer is not None, "what writes has one"
-            sample_room(self.training, spec, prepared.tokenizer)  # found out now, not at the first sample
+            sample_room(self.training, spec, prepared.tokenizer, prepared.example)  # found out now, not at the first sample
         compiled, why = self.compiles(spec, prepared, saved)
         meta = self._meta(prepared, start, compiled, kind)
         if self.ranks.first and saved is None:

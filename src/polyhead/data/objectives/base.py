@@ -37,6 +37,10 @@ class Objective(ABC):
     def too_short(self, batch: int) -> DataError:
         """The error for a corpus with fewer than `batch` samples, with its numbers and the change to make."""
 
+    def fits(self) -> int | None:
+        """The longest context that leaves a sample; None where none does, or the context is not what decides."""
+        return None
+
     def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """(epochs, indices) of the `count` samples from number `start` of the endless stream: one step's batch."""
         n, at, end = len(self), start, start + count
@@ -72,14 +76,14 @@ class Windows:
         self._phases = min(n - span - (self.count - 1) * stride, stride - 1) + 1
         self.width = min(span, n)  # of a row: a corpus shorter than `span` gives rows of its own length
 
-    def too_short(self, batch: int, need: str, more: int, context: int) -> DataError:
+    def too_short(self, batch: int, need: str, more: int, context: int | None) -> DataError:
         """The error for fewer than `batch` windows. need: what one window takes; more: tokens beside the windows; context:
-        the longest that would fit."""
+        the longest that would fit, None: none would."""
         n, width = len(self.file), self.stride
         if self.count == 0:
             return DataError(
                 f"the corpus is shorter than one context: {n} tokens", expected=f"at least {self.span} tokens ({need})",
-                received=f"{n} tokens", change=f"set the context to {context} or less, or add text",
+                received=f"{n} tokens", change="add text" if context is None or context < 1 else f"set the context to {context} or less, or add text",
             )  # fmt: skip
         return DataError(
             f"the corpus is shorter than one batch: {self.count} windows of {width} tokens",

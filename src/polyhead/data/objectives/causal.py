@@ -39,7 +39,10 @@ class Causal(Objective):
         return self._windows.count
 
     def too_short(self, batch: int) -> DataError:
-        return self._windows.too_short(batch, "the context and one to predict", 1, len(self.file) - 1)
+        return self._windows.too_short(batch, "the context and one to predict", 1, self.fits())
+
+    def fits(self) -> int:
+        return len(self.file) - 1
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         starts = self._windows.starts(indices, epoch, seed)

@@ -88,7 +88,7 @@ class Contrast(Partners):
             raise DataError(
                 f"contrastive training needs other texts to tell from: {self.file.path} holds {len(self)}",
                 expected="at least 2", received=str(len(self)),
-                change='say where texts begin: split="line" or "blank", a folder of files, or rows with a text each',
+                change='say where texts begin: data.split=line or blank, a folder of files, or rows with a text each',
             )  # fmt: skip
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,6 +60,18 @@ def fitted(context: int, rate: float, mean_span: float) -> Plan:
         best = longer
 
 
+def longest_context(rate: float, mean_span: float, *, tokens: float = math.inf, spans: float = math.inf) -> int | None:
+    """The longest context whose window (`fitted`) takes at most so many tokens and spans; None if none does."""
+    least = most = 0
+    for length in itertools.count(2):
+        window = plan(length, rate, mean_span)
+        most = max(most, window.source, window.target)
+        if window.tokens > tokens or window.spans > spans:
+            return most - 1 if least and most > least else None
+        least = least or most
+    raise AssertionError("one of the two is finite")
+
+
 class Corrupted(Objective):
     """Windows of the corpus with spans taken out. source: what is left, a sentinel in the place of each span, `<eos>`. The
     decoder is asked for each sentinel and the tokens it stands for, then `<eos>`; it begins with `<bos>`, or `<pad>` as T5.
@@ -78,12 +92,7 @@ class Corrupted(Objective):
         self.plan = fitted(context, rate, mean_span)
         self._sentinels = np.array(tokenizer.sentinels, np.int64)
         if len(self._sentinels) < self.plan.spans:
-            raise ConfigError(
-                f"span corruption takes {self.plan.spans} spans out of a context of {context}, each with a sentinel of its own",
-                expected=f"a tokenizer with <extra_id_0> … <extra_id_{self.plan.spans - 1}>",
-                received=f"{len(self._sentinels)} sentinels",
-                change="train the tokenizer with sentinels=100, take a shorter context, or longer spans",
-            )
+            raise _too_few_sentinels(self.plan, context, len(self._sentinels), longest_context(rate, mean_span, spans=len(self._sentinels)))
         self._windows = StreamWindows(file, self.plan.tokens)
         if len(self._windows.stream) < 2:
             raise DataError(f"{file.path} holds no two tokens", expected="at least 2", change="add text to the corpus")
@@ -93,7 +102,10 @@ class Corrupted(Objective):
 
     def too_short(self, batch: int) -> DataError:
         need = f"whose source and target take {self.plan.source} and {self.plan.target}"
-        return self._windows.too_short(batch, need, 0, plan(len(self._windows.stream), self.rate, self.mean_span).source)
+        return self._windows.too_short(batch, need, 0, self.fits())
+
+    def fits(self) -> int | None:
+        return longest_context(self.rate, self.mean_span, tokens=len(self._windows.stream))
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Batch:
         return self._batch(self._windows.starts(indices, epoch, seed), sample_keys(indices, epoch, seed), None)
@@ -161,6 +173,16 @@ def decoder_ends(file: TokenFile) -> tuple[int, int]:
         )
     eos = file.special["eos"]
     return file.special.get("bos", file.special.get("pad", eos)), eos
+
+
+def _too_few_sentinels(plan: Plan, context: int, there: int, possible: int | None) -> ConfigError:
+    shorter = "" if possible is None else f"a context of {possible}, "
+    return ConfigError(
+        f"span corruption takes {plan.spans} spans out of a context of {context}, each with a sentinel of its own",
+        expected=f"a tokenizer with <extra_id_0> … <extra_id_{plan.spans - 1}>",
+        received=f"{there} sentinels",
+        change=f"{shorter}training.objective=denoising, which needs none, or a new model with a tokenizer of its own, which gets 100",
+    )
 
 
 def _check(context: int, rate: float, mean_span: float) -> None:

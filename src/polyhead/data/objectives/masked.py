@@ -69,6 +69,9 @@ class Masked(Pooled):
     def too_short(self, batch: int) -> DataError:
         return self._rows.too_short(batch)
 
+    def fits(self) -> int | None:
+        return self._rows.fits()
+
     def order(self, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Windows are of one length and come as they do; pairs of segments by length."""
         ordered = super().order if self._rows.ragged else super(Pooled, self).order

@@ -64,8 +64,10 @@ class WindowRows:
 
     def too_short(self, batch: int) -> DataError:
         special = self._context - self.windows.span
-        more = len(self.windows.file) + special
-        return self.windows.too_short(batch, f"the context less {special} special tokens", 0, more)
+        return self.windows.too_short(batch, f"the context less {special} special tokens", 0, self.fits())
+
+    def fits(self) -> int:
+        return len(self.windows.file) + self._context - self.windows.span
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Rows:
         return self._rows(self.windows.starts(indices, epoch, seed), sample_keys(indices, epoch, seed), None)
@@ -130,7 +132,7 @@ class PairRows:
                 f"next sentence prediction needs strangers: {file.path} holds {self.texts.documents} document of two tokens"
                 " or more",
                 expected="at least 2 documents", received=f"{len(file.documents) - 1} in all",
-                change='pairing="order", or say where documents begin: split="line" or "blank", or a folder of files',
+                change="training.objective.pairing=order, or say where documents begin: data.split=line or blank, or a folder of files",
             )  # fmt: skip
 
     def __len__(self) -> int:
@@ -141,6 +143,9 @@ class PairRows:
 
     def too_short(self, batch: int) -> DataError:
         return self.texts.too_short(batch)
+
+    def fits(self) -> None:
+        return None
 
     def make(self, indices: np.ndarray, epoch: int | np.ndarray, seed: int) -> Rows:
         return self._rows(np.asarray(indices, np.int64), sample_keys(indices, epoch, seed), self._short)
