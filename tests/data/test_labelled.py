@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from polyhead.data import open_source
+from polyhead.data import ExampleFile, open_source, pack
 from polyhead.data.examples import Labelled
 from polyhead.errors import DataError
+from polyhead.text import Tokenizer
 from tests.parity.data import reference_data
 
 
@@ -167,3 +168,57 @@ def test_real_files(name, count, classes) -> None:
     labels = [one.label for one in source.examples()]
     assert source.kind == "labelled" and len(labels) == count
     assert all(isinstance(label, float) for label in labels) if classes is None else len(set(labels)) == classes
+
+
+BYTES = Tokenizer.train(["a"], "bytes")
+
+
+def table(folder: Path, labels: list[str]) -> Path:
+    rows = [json.dumps({"text": f"text number {i}", "label": label}) for i, label in enumerate(labels)]
+    (folder / "a.jsonl").write_text("\n".join(rows))
+    return folder / "a.jsonl"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_a_drawn_part_never_holds_a_classes_only_examples(tmp_path: Path, share: float) -> None:
+    labels = ["a", "b"] * 30 + ["only", "twice", "twice"] + [f"rare {i}" for i in range(9)]
+    source = open_source(table(tmp_path, labels))
+    moved = 0
+    for seed in range(8):
+        train, held = source.holdout(share, seed)
+        inside, outside = [[one.label for one in part.examples()] for part in (train, held)]
+        assert sorted(inside + outside) == sorted(labels) and set(outside) <= set(inside) == set(labels) and outside
+        assert held.notes[-1].startswith(f"{len(outside)} of {len(labels)}")
+        notes = [note for note in held.notes if "stay in the training part" in note]
+        moved += len(notes)
+        assert not notes or "no example of" in notes[-1]
+    assert moved, "the example must be one"
+
+
+def test_where_no_class_can_spare_one_nothing_is_held_out(tmp_path: Path) -> None:
+    source = open_source(table(tmp_path, [f"class {i}" for i in range(12)]), kind="labelled")
+    with pytest.raises(DataError, match="every class would lose its only example") as caught:
+        list(source.holdout(0.2)[0].examples())
+    assert "data.validation" in str(caught.value.change)
+    one_twice = open_source(table(tmp_path, [f"class {i}" for i in range(12)] + ["class 3"]), kind="labelled")
+    for seed in range(5):
+        train, held = one_twice.holdout(0.05, seed)
+        assert [one.label for one in held.examples()] == ["class 3"] and len(list(train.examples())) == 12
+
+
+def test_the_last_part_with_a_class_of_its_own_says_so_and_what_to_do(tmp_path: Path) -> None:
+    source = open_source(table(tmp_path, ["a", "b"] * 20 + ["late"]))
+    train, held = source.holdout(0.05, last=True)
+    packed = pack(train, BYTES, tmp_path / "a")
+    assert isinstance(packed, ExampleFile)
+    with pytest.raises(DataError, match="of the held-out part has the label 'late', which the training part does not have") as caught:
+        pack(held, BYTES, tmp_path / "b", labels=packed.facts["labels"])
+    assert "data.held=drawn" in str(caught.value.change)
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="one class alone"):
+        pack(open_source(table(tmp_path, ["same"] * 20)), BYTES, tmp_path / "a")
+    (tmp_path / "b.conll").write_text("one O\ntwo O\n\nthree O\n")
+    with pytest.raises(DataError, match="one tag alone"):
+        pack(open_source(tmp_path / "b.conll"), BYTES, tmp_path / "b")

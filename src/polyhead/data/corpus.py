@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from .classes import Seen
 from .examples import KINDS, texts
 from .reading import Record
 from .tally import Tally
@@ -35,7 +36,7 @@ class Survey(NamedTuple):
 @dataclass
 class Corpus:
     """kind: one of examples.KINDS. lenient: names of units to pass over if they are no text (the files of a folder).
-    identity: what a cached result depends on, as JSON data, looked up anew at every call."""
+    identity: what a cached result depends on, as JSON data, looked up anew at every call. seen: the classes, after the survey."""
 
     kind: str
     name: str
@@ -44,6 +45,7 @@ class Corpus:
     max_bad: float
     lenient: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
     _survey: Survey | None = None
 
     def survey(self) -> Survey:
@@ -58,10 +60,12 @@ class Corpus:
         documents = characters = 0
         for unit in self.units:
             try:
-                more, size = _totals(unit.read(tally), self.kind)
+                known = len(self.seen)
+                more, size = _totals(unit.read(tally), self.kind, self.seen, documents)
             except DataError:
                 if unit.name not in self.lenient:
                     raise
+                self.seen.cut(known)
                 skipped.append(unit.name)
                 continue
             documents, characters = documents + more, characters + size
@@ -88,12 +92,14 @@ class Corpus:
                 yield from unit.read(tally)
 
 
-def _totals(records: Iterator[Any], kind: str) -> tuple[int, int]:
+def _totals(records: Iterator[Any], kind: str, seen: Seen, before: int) -> tuple[int, int]:
+    """(records, characters); classes go to `seen`, where `before` records came before these."""
     documents = characters = 0
     if kind == "text":
         for text, ends in records:
             documents, characters = documents + ends, characters + len(text)
         return documents, characters
     for record in records:
+        seen.add(before + documents, record)
         documents, characters = documents + 1, characters + sum(map(len, texts(record)))
     return documents, characters

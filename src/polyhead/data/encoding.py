@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .classes import numbering, sorted_labels
+from .classes import numbering, sorted_labels, two_at_least
 from .encoding_pictures import pictures
 from .encoding_turns import chats, preferences
 from .examplefile import ExampleWriter, ids_dtype
@@ -104,8 +104,10 @@ def _labelled(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None)
             f"{source.name} has numbers for labels, and the training part has classes",
             expected=", ".join(given[:20]), received="numbers", change="use data labelled alike",
         )  # fmt: skip
+    if given is None and problem == "single":
+        two_at_least(own or [], source.name)
     labels = None if own is None else list(given) if given is not None else own
-    number = numbering(labels or [], source.name)
+    number = numbering(labels or [], source)
 
     def add(writer: ExampleWriter, group: list[Labelled], at: int) -> None:
         for name, sides in (("text", [one.text for one in group]), ("second", [one.second or "" for one in group])):
@@ -140,7 +142,8 @@ def _known(ids: list[int], text: str, tokenizer: Tokenizer) -> list[int]:
 def _tagged(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None) -> tuple[Adding, Facts]:
     tags = (tag for one in source.examples() if isinstance(one, Tagged) for tag in one.tags)
     labels = list(given) if given is not None else sorted_labels(tags, source.name)
-    number, dtype = numbering(labels, source.name), ids_dtype(len(labels))
+    two_at_least(labels, source.name, "tag")
+    number, dtype = numbering(labels, source), ids_dtype(len(labels))
 
     def add(writer: ExampleWriter, group: list[Tagged], at: int) -> None:
         rows = tokenizer.encode_words([one.words for one in group])

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
-from .classes import numbering, sorted_labels
+from .classes import numbering, sorted_labels, two_at_least
 from .examplefile import ExampleWriter
 from .examples import Picture
 
@@ -20,7 +19,7 @@ def pictures(
     source: Source, tokenizer: object, given: Sequence[str] | None
 ) -> tuple[Callable[[ExampleWriter, list[Picture], int], int], Callable[[ExampleWriter], dict[str, Any]]]:
     """(add, done). Classes are numbered when all pictures have been seen once: decoding them twice costs more."""
-    number = None if given is None else numbering(given, source.name)
+    number = None if given is None else numbering(given, source)
     names: dict[str, int] = {}
     seen: list[int] = []
 
@@ -35,11 +34,7 @@ def pictures(
 
     def done(writer: ExampleWriter) -> dict[str, Any]:
         labels = list(given) if given is not None else sorted_labels(names, source.name)
-        if len(labels) < 2:
-            raise DataError(
-                f"{source.name} has one class alone", expected="at least two", received=", ".join(labels) or "none",
-                change="add pictures of another class",
-            )  # fmt: skip
+        two_at_least(labels, source.name)
         place = {label: i for i, label in enumerate(labels)}
         table = np.array([place[name] for name in names], np.int64)
         writer.add("label", table[np.array(seen, np.int64)])

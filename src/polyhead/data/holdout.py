@@ -16,33 +16,35 @@ from .order import key, noise
 from .pieces import Piece
 
 _BLOCK = 1 << 14
+_TRIED = 1000  # documents that are looked at for one that may be held out
 
 
 class _Rule(NamedTuple):
     """cut: the character at which an only document is cut, else None. first: of the last documents, held out; None: they are
-    drawn. inside, outside: documents moved so that neither part is empty (−1: none)."""
+    drawn. inside, outside: documents moved into and out of what was drawn, so that neither part is empty and every class is in
+    the training part."""
 
     cut: int | None
     first: int | None = None
-    inside: int = -1
-    outside: int = -1
+    inside: tuple[int, ...] = ()
+    outside: tuple[int, ...] = ()
 
 
 class Part:
     """One side of a held-out split; both sides come from the same numbers and never overlap."""
 
     def __init__(self, corpus: Corpus, share: float, seed: int, held: bool, last: bool = False) -> None:
-        self._corpus, self._share, self._seed, self._held, self._last = corpus, share, seed, held, last
+        self._corpus, self._share, self._seed, self.held, self._last = corpus, share, seed, held, last
         self._key = np.uint64(key(seed, 0x401D))
         self._below = np.uint64(min(int(share * 2**64), 2**64 - 1))
         self._known: _Rule | None = None
         self.notes: list[str] = []
 
     def identity(self) -> dict[str, Any]:
-        return {"share": self._share, "seed": "last" if self._last else self._seed, "held": self._held}
+        return {"share": self._share, "seed": "last" if self._last else self._seed, "held": self.held}
 
     def cut_short(self) -> bool:
-        return not self._held and self._rule().cut is not None
+        return not self.held and self._rule().cut is not None
 
     def _rule(self) -> _Rule:
         if self._known is None:
@@ -66,9 +68,42 @@ class Part:
             low, high = int(hashes.argmin()), int(hashes.argmax())
             lowest = min(lowest, (int(hashes[low]), first + low))
             highest = max(highest, (int(hashes[high]), first + high))
+        rule = _Rule(None, None, (lowest[1],) if count == 0 else (), (highest[1],) if count == documents else ())
         held = min(max(count, 1), documents - 1)
+        rule, held = self._with_every_class(rule, documents, held)
         self.notes.append(f"{held} of {documents} {KINDS[self._corpus.kind]}s are held out for validation")
-        return _Rule(None, None, lowest[1] if count == 0 else -1, highest[1] if count == documents else -1)
+        return rule
+
+    def _with_every_class(self, rule: _Rule, documents: int, count: int) -> tuple[_Rule, int]:
+        """The rule and how many it holds out, so that a class whose examples were all drawn keeps one in the training part:
+        nothing could be learnt of it otherwise."""
+        if not len(self._corpus.seen):
+            return rule, count
+        held = np.fromiter(itertools.islice(self._drawn(rule), documents), bool, documents)
+        back = self._corpus.seen.only_in(held)
+        if not back:
+            return rule, count
+        outside = tuple(sorted(set(back.values())))
+        held[list(outside)] = False
+        names = ", ".join(sorted(back)[:6]) + (", …" if len(back) > 6 else "")
+        self.notes.append(f"{len(outside)} stay in the training part though drawn for validation: it would have no example of {names}")
+        if held.any():
+            return rule._replace(inside=tuple(set(rule.inside) - set(outside)), outside=(*rule.outside, *outside)), int(held.sum())
+        return _Rule(None, None, (self._another(held),), outside), 1
+
+    def _another(self, held: np.ndarray) -> int:
+        """The first document in the order of drawing that may be held out, where those that were may not."""
+        hashes = np.concatenate([self._hashes(first) for first in range(0, len(held), _BLOCK)])[: len(held)]
+        for number in itertools.islice(hashes.argsort().tolist(), _TRIED):
+            held[number] = True
+            if not self._corpus.seen.only_in(held):
+                return int(number)
+            held[number] = False
+        raise DataError(
+            f"no part of {self._corpus.name} can be held out for validation: every class would lose its only example",
+            expected="a class with two examples at least", received=f"{len(held)} {KINDS[self._corpus.kind]}s",
+            change="add examples, or name a held-out file with data.validation",
+        )  # fmt: skip
 
     def _cut_rule(self, characters: int) -> _Rule:
         if self._corpus.kind != "text" or characters < 2:
@@ -95,16 +130,17 @@ class Part:
 
     def _members(self) -> Iterator[bool]:
         """For document 0, 1, …: does it belong to this part?"""
-        rule, first = self._rule(), 0
-        if rule.first is not None:
-            yield from (self._held == (number >= rule.first) for number in itertools.count())
-        while True:
+        rule = self._rule()
+        held = self._drawn(rule) if rule.first is None else (number >= rule.first for number in itertools.count())
+        yield from (inside == self.held for inside in held)
+
+    def _drawn(self, rule: _Rule) -> Iterator[bool]:
+        """For document 0, 1, …: was it drawn to be held out?"""
+        for first in itertools.count(0, _BLOCK):
             inside = self._hashes(first) < self._below
-            for place, value in ((rule.inside, True), (rule.outside, False)):
-                if first <= place < first + _BLOCK:
-                    inside[place - first] = value
-            yield from (inside == self._held).tolist()
-            first += _BLOCK
+            for places, value in ((rule.outside, False), (rule.inside, True)):
+                inside[[place - first for place in places if first <= place < first + _BLOCK]] = value
+            yield from inside.tolist()
 
     def whole(self, records: Iterable[Any]) -> Iterator[Any]:
         """This part's share of records that are one piece each."""
@@ -129,7 +165,7 @@ class Part:
         at = 0
         for text, _ in records:
             place = min(max(cut - at, 0), len(text))
-            mine = text[place:] if self._held else text[:place]
+            mine = text[place:] if self.held else text[:place]
             if mine:
                 yield Piece(mine, False)
             at += len(text)

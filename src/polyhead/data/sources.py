@@ -44,6 +44,11 @@ class Source:
         """Whether the last document goes on beyond this source (the training part of an only document)."""
         return self._part is not None and self._part.cut_short()
 
+    @property
+    def held(self) -> bool:
+        """Whether this is the part that was held out of a source."""
+        return self._part is not None and self._part.held
+
     def survey(self) -> Survey:
         """Counts of the whole corpus, both parts together. The first call reads everything once."""
         return self._corpus.survey()
