@@ -159,7 +159,7 @@ BAD_PREFERENCES = {
     "different conversations": {"chosen": [U, A], "rejected": [A, A]},
     "does not end with the assistant": {"prompt": [U], "chosen": [U], "rejected": [A]},
     "nothing is asked": {"messages": [U, A], "chosen": "b", "rejected": "c"},
-    "tools are not read": {"messages": [U], "chosen": "b", "rejected": "c", "tools": [{"name": "w"}]},
+    "hold what a tool answered: only one message": {"chosen": [U, A, {"role": "tool", "content": "5"}, A], "rejected": [U, A]},
 }
 
 
@@ -167,6 +167,13 @@ BAD_PREFERENCES = {
 def test_broken_preferences_say_why(why: str) -> None:
     with pytest.raises(Broken, match=why):
         preference(BAD_PREFERENCES[why])
+
+
+def test_preferences_with_tools_are_read_as_far_as_both_answer_the_same() -> None:
+    said = [U, {"role": "assistant", "tool_calls": [{"function": {"name": "w"}}]}, {"role": "tool", "content": "rain"}]
+    found = preference({"chosen": [*said, A], "rejected": [*said, A | {"content": "no"}], "tools": [{"name": "w"}]})
+    assert [message["role"] for message in found.messages] == ["user", "assistant", "tool"] and (found.chosen, found.rejected) == ("hello", "no")
+    assert json.loads(found.tools) == [{"name": "w"}]
 
 
 def test_good_and_bad_answers_under_labels_are_refused(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_space_before_an_answer_is_its_first_token(trained, kind: str) -> None
     assert one.ids == tokenizer.chat(talk)
     asked = one.ids.index(tokenizer.sep) + 1
     assert one.trained == [0] * asked + [1] * (len(one.ids) - asked)
-    ((prompt, (answer,)),) = encode_answers(tokenizer, [(talk[:1], ["burns in"])])
+    ((prompt, (answer,)),) = encode_answers(tokenizer, [(talk[:1], ["burns in"], "")])
     assert prompt + answer == one.ids and len(prompt) == asked
 
 
@@ -203,14 +203,21 @@ def test_no_template_and_no_end() -> None:
 def test_answers_share_their_prompt(bpe: Tokenizer) -> None:
     for name in ENDS:
         bpe.templates = {"default": KNOWN[name]}
-        ((prompt, (good, bad)),) = encode_answers(bpe, [(TALK[:3], ["a world", "no"])])
+        ((prompt, (good, bad)),) = encode_answers(bpe, [(TALK[:3], ["a world", "no"], "")])
         (one,) = turns(bpe, KNOWN[name], TALK)
         assert prompt + good == one.ids
         assert bpe.decode(good, skip_special=False).strip() == f"a world{ENDS[name]}"
         assert bpe.decode(bad, skip_special=False).strip() == f"no{ENDS[name]}"
 
 
+def test_answers_are_rendered_with_the_tools_they_had(bpe: Tokenizer) -> None:
+    bpe.templates = {"default": "{{ tools | tojson if tools else '' }}" + KNOWN["marked"]}
+    one, other = encode_answers(bpe, [(TALK[:1], ["a", "no"], '[{"name": "weather"}]'), (TALK[:1], ["a", "no"], "")])
+    assert not isinstance(one, TokenizerError) and not isinstance(other, TokenizerError)
+    assert "weather" in bpe.decode(one[0]) and "weather" not in bpe.decode(other[0]) and one[1] == other[1]
+
+
 def test_a_prompt_that_depends_on_its_answer_is_refused(bpe: Tokenizer) -> None:
     bpe.templates = {"default": "{{ messages | length }}{{ messages[-1].content | length }}" + KNOWN["marked"]}
-    found, fine = encode_answers(bpe, [(TALK[:1], ["a", "no"]), (TALK[:1], ["a", "b"])])
+    found, fine = encode_answers(bpe, [(TALK[:1], ["a", "no"], ""), (TALK[:1], ["a", "b"], "")])
     assert isinstance(found, TokenizerError) and "another answer" in str(found) and not isinstance(fine, TokenizerError)

@@ -112,15 +112,13 @@ def chat(row: Row) -> Chat:
 
 def preference(row: Row) -> Preference:
     """A row's prompt and its two answers. Raises Broken."""
-    if _tools(row):
-        raise Broken("tools are not read with preferences")
     good = row.get("chosen", next((row[name] for name in _ANSWERS if name in row), None))
     (before, chosen), (other, rejected) = _answer(good, "chosen"), _answer(row.get("rejected"), "rejected")
     prompt = _prompt(row, before, other)
     if not prompt or prompt[-1]["role"] == "assistant":
         raise Broken("nothing is asked before the answers")
     plain = tuple({"role": message["role"], "content": message["content"]} for message in prompt)
-    return Preference(plain, chosen, rejected)
+    return Preference(plain, chosen, rejected, _tools(row))
 
 
 # -- conversations ------------------------------------------------------------------------------------------------
@@ -296,7 +294,9 @@ def _answer(given: Any, what: str) -> tuple[list[Message], str]:
 def _prompt(row: Row, before: list[Message], other: list[Message]) -> list[Message]:
     """What was asked: at the beginning of both conversations, or in a column of its own."""
     if before != other:
-        raise Broken("chosen and rejected answer different conversations")
+        tools = any(message["role"] == "tool" for message in [*before, *other] if before.count(message) != other.count(message))
+        what = "hold what a tool answered: only one message of each can be compared" if tools else "answer different conversations"
+        raise Broken(f"chosen and rejected {what}")
     if before:
         return before
     if (found := _listed(row)) is not None:

@@ -63,7 +63,7 @@ def preferences(source: Source, tokenizer: Tokenizer, given: Sequence[str] | Non
     refused = _unlabelled(source, given, "preference")
 
     def add(writer: ExampleWriter, group: list[Preference], at: int) -> int:
-        asked = [(one.messages, (one.chosen, one.rejected)) for one in group]
+        asked = [(one.messages, (one.chosen, one.rejected), one.tools) for one in group]
         found = refused.kept(encode_answers(tokenizer, asked), at)
         writer.ragged("prompt", (prompt for prompt, _ in found))
         for side, name in enumerate(("chosen", "rejected")):

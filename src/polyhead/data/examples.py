@@ -43,11 +43,12 @@ class Chat(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """A conversation that waits for the assistant, and two answers of which one was preferred."""
+    """A conversation that waits for the assistant, and two answers of which one was preferred. tools: as of a Chat."""
 
     messages: tuple[dict[str, str], ...]
     chosen: str
     rejected: str
+    tools: str = ""
 
 
 class Picture(NamedTuple):
@@ -89,7 +90,7 @@ def texts(record: Pair | Example) -> Iterator[str]:
             yield question
         case Chat(messages, _):
             yield from (message["content"] for message in messages)
-        case Preference(messages, chosen, rejected):
+        case Preference(messages, chosen, rejected, _):
             yield from (message["content"] for message in messages)
             yield chosen
             yield rejected

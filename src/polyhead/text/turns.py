@@ -76,13 +76,13 @@ def encode_turns(
 
 
 def encode_answers(
-    tokenizer: Tokenizer, asked: Sequence[tuple[Messages, Sequence[str]]]
+    tokenizer: Tokenizer, asked: Sequence[tuple[Messages, Sequence[str], str]]
 ) -> list[tuple[list[int], list[list[int]]] | TokenizerError]:
-    """Of each (conversation, answers): the ids up to the assistant's turn, and those of each answer with the end of its turn;
+    """Of each (conversation, answers, tools as JSON text or ""): the ids up to the assistant's turn, and those of each answer with the end of its turn;
     or the error its template ends in, if only that it does not write all answers after the same prompt."""
     works = [
-        [_Work(tokenizer, [*messages, {"role": "assistant", "content": answer}], "") for answer in answers]
-        for messages, answers in asked
+        [_Work(tokenizer, [*messages, {"role": "assistant", "content": answer}], tools) for answer in answers]
+        for messages, answers, tools in asked
     ]
     rendered = iter(tokenizer.render_all([request for row in works for work in row for request in work.requests()]))
     out: list[tuple[list[int], list[list[int]]] | TokenizerError] = []
