@@ -96,7 +96,7 @@ def train(
 @app.command("eval")
 def evaluate(
     model: AnyModel,
-    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Data the model has not been trained on: text, pairs, labels, tags, questions, pictures.")],
+    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Data the model has not been trained on: text, pairs, conversations, preferences, labels, tags, questions, pictures.")],
     batch: Annotated[int, typer.Option(min=1, help="Rows computed together.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Examples to answer at most; left out: all.")] = None,
     columns: Annotated[str | None, typer.Option(help="The column of the text, two for pairs or text and label, three for two texts and their label.")] = None,
@@ -110,7 +110,8 @@ def evaluate(
 
     By the metrics of what it was trained for.
 
-    A decoder: loss, perplexity, bits per byte. An encoder: loss and accuracy on masked tokens. An encoder–decoder: loss,
+    A decoder: loss, perplexity, bits per byte; of conversations on what the assistant says alone, of preferences how often
+    the chosen answer is the more probable one. An encoder: loss and accuracy on masked tokens. An encoder–decoder: loss,
     exact match, BLEU, chrF. A classifier: accuracy, F1. A tagger: accuracy, F1 of spans. Answers: exact match and F1 as
     SQuAD's. Embeddings: correlation with people's scores. Pictures: accuracy. With 95% intervals over the examples.
 

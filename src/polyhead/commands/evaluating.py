@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyhead.errors import ConfigError
+from polyhead.errors import ConfigError, DataError
 
 from .output import aligned, emit, note, say
 
@@ -38,7 +38,7 @@ def run_eval(path: str | Path, data: str, asked: Asked, device: str, as_json: bo
 
     model = load(path, device=pick_device(device))
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
-        found = evaluate_model(model, data, Path(scratch), asked)
+        found = evaluate_model(model, data, Path(scratch), asked, Path(path))
     if as_json:
         emit(found)
         return 0
@@ -49,9 +49,9 @@ def run_eval(path: str | Path, data: str, asked: Asked, device: str, as_json: bo
     return 0
 
 
-def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None = None) -> dict[str, Any]:
+def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None = None, path: Path | None = None) -> dict[str, Any]:
     """{"task", "n", "of", "metrics"}, and "intervals" of metrics over examples: loss in nats per target; n counts what `of`
-    names."""
+    names. path: where the model lies, if it is a run that may say more of itself."""
     from polyhead.tasks.reading import does
 
     asked = asked or Asked()
@@ -70,7 +70,9 @@ def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None =
         )  # fmt: skip
     if model.tokenizer is None:
         raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
-    return _of_text(model, _shape(model, what), data, scratch, asked)
+    shape = _shape(model, what)
+    talk = _talk(data, asked) if shape == "causal" else None
+    return _of_text(model, shape, data, scratch, asked) if talk is None else _of_talk(model, talk, scratch, asked, path)
 
 
 def _of_examples(model: Model, what: str, data: str, asked: Asked) -> dict[str, Any]:
@@ -115,15 +117,73 @@ def _of_text(model: Model, task: str, data: str, scratch: Path, asked: Asked) ->
     return _result(task, int(found.weight), "tokens", metrics)
 
 
-def _opened(data: str, asked: Asked, kind: str) -> Source:
+def _talk(data: str, asked: Asked) -> Source | None:
+    """What a decoder is asked about its answers alone: conversations, preferences, prompts with completions; None for others."""
+    try:
+        source = _opened(data, asked, "pairs" if asked.columns and "," in asked.columns else None)
+    except DataError:
+        return None  # read as text, it may say more
+    return source if source.kind in ("chat", "preferences", "pairs") else None
+
+
+def _of_talk(model: Model, source: Source, scratch: Path, asked: Asked, path: Path | None) -> dict[str, Any]:
+    from polyhead.data import ExampleFile, Instruct, Prefer, TokenFile, pack
+    from polyhead.data.examples import KINDS
+    from polyhead.tasks.talking import preferred, said
+
+    assert model.tokenizer is not None  # evaluate_model has looked
+    if source.kind != "pairs" and "default" not in model.tokenizer.templates:
+        note("note: the model has no chat template; conversations are written as training would write them, in ChatML")
+    packed, context = pack(source, model.tokenizer, scratch / "eval.tokens"), model.text_spec.context
+    assert not isinstance(packed, TokenFile), "a source of answers"
+    if source.kind == "preferences":
+        assert isinstance(packed, ExampleFile)
+        pairs = Prefer(packed, context)
+        _notes(source, packed, pairs)
+        reference, beta, where = _reference(model, path)
+        count, score = preferred(model, pairs, asked.batch, asked.limit, reference, beta)
+        found = _result("prefer", count, "preferences", score.metrics) | {"reference": where}
+    else:
+        rows = Instruct(packed, context)
+        _notes(source, packed, rows)
+        tokens, count, score = said(model, rows, asked.batch, asked.limit)
+        found = _result("instruct", tokens, f"tokens of answers in {count:,} {KINDS[source.kind]}s", score.metrics) | {"examples": count}
+    return found | {"intervals": {name: list(pair) for name, pair in score.intervals.items()}}
+
+
+def _reference(model: Model, path: Path | None) -> tuple[Model | None, float, str | None]:
+    """(the model that a run began with, β, its name): what answers are compared beside. Without one it is said."""
+    from polyhead.errors import PolyheadError
+    from polyhead.generate import load
+    from polyhead.train.settings import read_config
+    from polyhead.train.start import is_model
+
+    assert model.tokenizer is not None  # evaluate_model has looked
+    config = None if path is None or not (path / "config.yaml").is_file() else read_config(path)
+    beta, name = float(getattr(config.training.objective, "beta", 0.1)) if config is not None else 0.1, model.meta.get("preset")
+    fault = "its run began with no trained model" if isinstance(name, str) else "the model it was tuned from is not recorded"
+    if isinstance(name, str) and is_model(name):
+        try:
+            found = load(name, device=next(model.net.parameters()).device)
+            if found.tokenizer is not None and found.tokenizer.fingerprint == model.tokenizer.fingerprint:
+                return found, beta, name
+            fault = f"{name}, which it was tuned from, has another tokenizer now"
+        except PolyheadError as error:
+            fault = f"{name}, which it was tuned from, cannot be opened: {error.message}"
+    note(f"note: accuracy and margin are of plain log-probabilities, with no reference: {fault}")
+    return None, beta, None
+
+
+def _opened(data: str, asked: Asked, kind: str | None) -> Source:
     from polyhead.train import DataConfig
     from polyhead.train.reading import open_data
 
     return open_data(DataConfig(path=data, columns=asked.columns), data, kind)
 
 
-def _notes(source: Source) -> None:
-    for text in source.notes:
+def _notes(*told: Any) -> None:
+    """Each once, whoever says it."""
+    for text in dict.fromkeys(text for one in told for text in getattr(one, "notes", ())):
         note(f"note: {text}")
 
 
