@@ -53,6 +53,7 @@ def commands(block: str) -> list[Command]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("runs")
     return {"runs/a": train_tiny(place / "a/run", context=CONTEXT), "runs/translate": train_tiny(place / "b/run", "seq2seq", CONTEXT),
+            "runs/masked": train_tiny(place / "c/run", "masked", CONTEXT),
             **{f"runs/{name}": build_tiny(place / name, what) for name, what in BUILT.items()}}
 
 

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyhead.errors import ConfigError
+from polyhead.errors import ConfigError, DataError
 
-from .inputs import asked, read_rows, text_of, text_or_pair, text_or_words
+from .inputs import TEXT, asked, read_rows, text_of, text_or_pair, text_or_words
 from .output import aligned, emit, is_terminal, note, say, visible
 
 if TYPE_CHECKING:
@@ -69,6 +69,29 @@ class Classify(Work):
         label = f"{found.label:.4f}" if isinstance(found.label, float) else found.label if isinstance(found.label, str) else " ".join(found.label) or "-"
         share = "" if isinstance(found.label, float) else f"  {found.scores[0][1]:.4f}"
         return f"{visible(label)}{share}  {visible(_short(given if isinstance(given, str) else ' | '.join(given)))}"
+
+
+class Fill(Work):
+    def read(self, row: Any, where: str) -> Any:
+        from polyhead.tasks.fill import gap
+
+        text = row if isinstance(row, str) else text_of(row, TEXT, where)
+        assert self.model.tokenizer is not None, "run_work has looked"
+        if gap(text, self.model.tokenizer) is None:
+            raise DataError(f"{where}: there is nothing to fill", expected="[MASK] or <mask> in the text", received=repr(text[:80]), change="write one where a word is missing")
+        return text
+
+    def do(self, inputs: list[Any]) -> list[Any]:
+        return self.model.fill(inputs, top=self.ask.top or 5)  # type: ignore[return-value]
+
+    def record(self, given: Any, found: Any) -> dict[str, Any]:
+        return {"text": given, "best": found.best, "gaps": [[one._asdict() for one in gap] for gap in found.gaps]}
+
+    def told(self, given: Any, found: Any, alone: bool) -> str:
+        if not alone:
+            return visible(found.best)
+        parts = [aligned([(visible(one.token.strip()) or repr(one.token), f"{one.score:.4f}") for one in gap], "  ") for gap in found.gaps]
+        return "\n".join([visible(found.best), *(line for part in parts for line in ([""] if len(parts) > 1 else []) + part)])
 
 
 class Tag(Work):
@@ -142,7 +165,7 @@ class Images(Work):
 
 
 WORKS: dict[str, Callable[[Model, Ask], Work]] = {
-    "classify": Classify, "tag": Tag, "answer": AnswerQuestions, "embed": Embed, "images": Images, "compare": Images,
+    "classify": Classify, "fill": Fill, "tag": Tag, "answer": AnswerQuestions, "embed": Embed, "images": Images, "compare": Images,
 }  # fmt: skip
 
 
@@ -158,7 +181,7 @@ def run_work(model: Model, what: str, text: str | None, ask: Ask, given: Path | 
 
 
 def _check(what: str, ask: Ask) -> None:
-    for name, value, whose in (("--context", ask.context, ("answer",)), ("--label", ask.labels or None, ("compare",)), ("--top", ask.top, ("classify", "answer", "images", "compare"))):
+    for name, value, whose in (("--context", ask.context, ("answer",)), ("--label", ask.labels or None, ("compare",)), ("--top", ask.top, ("classify", "fill", "answer", "images", "compare"))):
         if value is not None and what not in whose:
             raise ConfigError(f"{name} says nothing to this model", expected="a model that can use it: " + " or ".join(whose), received=f"one for {what}", change=f"leave {name} out")
 

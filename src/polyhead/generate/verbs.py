@@ -11,6 +11,7 @@ from ..errors import ConfigError, UserError
 from ..tasks.answer import LONGEST, STRIDE, WINDOW, Answers, How, answer
 from ..tasks.classify import Classified, Ranked, classify, cosines, pair_scores, ranked
 from ..tasks.embed import embedding_head
+from ..tasks.fill import Filled, fill
 from ..tasks.reading import check
 from ..tasks.tag import Tags, tag
 from .stop import Generation
@@ -43,6 +44,15 @@ class Verbs:
         context is cut at its end, with a warning. batch: rows at a time. Raises UserError.
         """
         return classify(self.prepared, self.tokenizer, self.meta, texts, top, threshold, batch)
+
+    def fill(self, texts: Any, *, top: int = 5, batch: int = 32) -> Filled | list[Filled]:
+        """What a masked language model would put into the gaps of a text, a list for a list of texts.
+
+        A gap is the tokenizer's mask token, or [MASK] or <mask>, whatever the model calls its own. `gaps` of the answer: for
+        each the `top` most probable tokens with their probabilities, each gap by itself; `best`: the text with the first of each.
+        Of a text beyond the model's context the part around its gaps is read. batch: rows at a time. Raises UserError.
+        """
+        return fill(self.prepared, self.tokenizer, self.meta, texts, top, batch)
 
     def tag(self, texts: Any, *, by: str = "word", batch: int = 32) -> Tags | list[Tags]:
         """The tag of every word, and the entities they spell where tags are IOB or BIOES; a list for a list.

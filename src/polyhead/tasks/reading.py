@@ -203,7 +203,7 @@ def logits(at: Tool, rows: Sequence[Row], size: int) -> list[Tensor]:
 
 def _asked(at: Tool, rows: Sequence[Row]) -> Tensor:
     net, device = at.net, next(at.net.parameters()).device
-    text = _tokens(net.spec, rows, device)
+    text = tokens_of(net.spec, rows, device)
     if net.encoder is None or net.decoder is None:
         x, _ = net.hidden(text)
         return net.logits(x, at.head, At.of(text, x.shape[1]), text)
@@ -211,7 +211,7 @@ def _asked(at: Tool, rows: Sequence[Row]) -> Tensor:
     return net.logits(x, at.head, At.of(text, x.shape[1]), text)
 
 
-def _tokens(spec: ModelSpec, rows: Sequence[Row], device: torch.device) -> Tokens:
+def tokens_of(spec: ModelSpec, rows: Sequence[Row], device: torch.device) -> Tokens:
     stack = spec.encoder or spec.top
     tokens, wide = batch([row.ids for row in rows], device), max(len(row.ids) for row in rows)
     if 0 < max(max(row.types, default=0) for row in rows) < stack.embedding.types:
