@@ -98,7 +98,7 @@ def test_preferences_beside_the_model_that_the_run_began_with(tuned: Path, polyh
 def test_preferences_of_a_model_with_no_reference_are_plain_and_said_to_be(tuned: Path, polyhead, tmp_path: Path) -> None:
     answer = polyhead("eval", tuned / "base", "--on", tuned / "preferences.jsonl", "--json")
     found, model = json.loads(answer.out), ph.load(tuned / "base")
-    asked = [([{"role": "user", "content": q}], (a, "No idea at all.")) for q, a in TALK]
+    asked = [([{"role": "user", "content": q}], (a, "No idea at all."), "") for q, a in TALK]
     gaps = []
     for prompt, answers in encode_answers(model.tokenizer, asked):
         one, other = (-float(model.score(ids=[*prompt, *ids])[-len(ids) :].sum()) for ids in answers)
