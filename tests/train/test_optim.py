@@ -11,18 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from polyhead.errors import CheckpointError, ConfigError
-from polyhead.train.optim import (
-    BAND,
-    REACH,
-    AdamWSpec,
-    MuonSpec,
-    Optimizer,
-    OptimizerSpec,
-    orthogonalise,
-    param_groups,
-    quintics,
-    role,
-)
+from polyhead.train.muon import BAND, REACH, orthogonalise, quintics
+from polyhead.train.optim import AdamWSpec, MuonSpec, Optimizer, OptimizerSpec, param_groups, role
 
 FAST = MuonSpec(
     lr=0.03,

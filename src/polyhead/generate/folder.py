@@ -157,8 +157,7 @@ def read_folder(
     tensors, made = _tensors(folder)
     net = spec_with(spec, tensors, folder, device, dtype, mixed)
     meta |= made
-    tokenizer = Tokenizer.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
-    return Parts(net, tokenizer, meta)
+    return Parts(net, read_tokenizer(folder), meta)
 
 
 def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dtype | None, unsafe_pickle: bool, mixed: bool) -> Parts:
@@ -178,7 +177,7 @@ def _read_huggingface(folder: Path, device: torch.device | str, dtype: torch.dty
         meta["sentences"] = sentences.facts
     if (preprocessor := _preprocessor(source)) is not None:
         meta["preprocessor"] = preprocessor
-    tokenizer = _tokenizer(source)
+    tokenizer = _tokenizer(source.folder)
     return Parts(net, tokenizer, {"wrap": True} | meta if tokenizer is not None else meta)
 
 
@@ -218,17 +217,25 @@ def _told(key: str, vocab: int, files: list[tuple[Path, dict[str, Any]]]) -> int
     return None if not kept else kept[0] if len(kept) == 1 else kept
 
 
-def _tokenizer(source: Source) -> Tokenizer | None:
+def _tokenizer(folder: Folder) -> Tokenizer | None:
     """The folder's tokenizer; None, with a warning, where old files are of a kind that is not read: ids still work."""
-    if source.folder.find(TOKENIZER) is not None:
-        return Tokenizer.load(source.path)
-    if not any(source.folder.find(name) is not None for name in OLD_FILES):
+    if folder.find(TOKENIZER) is not None:
+        return Tokenizer.load(folder.path)
+    if not any(folder.find(name) is not None for name in OLD_FILES):
         return None
     try:
-        return Tokenizer.load(source.path)
+        return Tokenizer.load(folder.path)
     except TokenizerError as error:
-        warnings.warn(f"{source.path}: the model is loaded without its tokenizer: {error.message}", stacklevel=5)
+        warnings.warn(f"{folder.path}: the model is loaded without its tokenizer: {error.message}", stacklevel=5)
         return None
+
+
+def read_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a run, a model's folder or a Hugging Face folder, if there is one; its weights are not read."""
+    if not (folder / SPEC).exists() and any((folder / name).exists() for name in (CONFIG, MODULES)):
+        return _tokenizer(Folder(transformer_folder(folder)))
+    _check_kind(folder)
+    return Tokenizer.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
 
 
 def read_architecture(folder: Path) -> ModelSpec | PairSpec:

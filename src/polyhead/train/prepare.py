@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from polyhead.checkpoint import resolve
 from polyhead.data import Objective, Source, pack
 from polyhead.errors import ConfigError, DataError
-from polyhead.generate import load
+from polyhead.generate.folder import read_tokenizer
 from polyhead.nn import ModelSpec
 from polyhead.text import Tokenizer
 
@@ -138,7 +139,7 @@ def _tokenizer(config: RunConfig, train: Source, folder: Path, tell: Tell, start
             raise ConfigError(
                 "the tokenizer is that of the trained model", expected="no tokenizer.path", received=asked.path, change="leave it out"
             )
-        tokenizer = start.tokenizer if start is not None else load(str(teacher)).tokenizer
+        tokenizer = start.tokenizer if start is not None else read_tokenizer(resolve(str(teacher)))
         if tokenizer is None:
             raise ConfigError(f"{teacher or config.model} has no tokenizer", expected="a model with tokenizer.json", received="none")
         if folder.exists():
