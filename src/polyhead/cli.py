@@ -96,13 +96,15 @@ def train(
 @app.command("eval")
 def evaluate(
     model: AnyModel,
-    on: Annotated[str, typer.Option("--on", metavar="DATA", help="Data the model has not been trained on: text, pairs, conversations, preferences, labels, tags, questions, pictures.")],
+    on: Annotated[str | None, typer.Option("--on", metavar="DATA", help="Data the model has not been trained on: text, pairs, conversations, preferences, labels, tags, questions, pictures. Left out: what the run held out.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows computed together.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Examples to answer at most; left out: all.")] = None,
     columns: Annotated[str | None, typer.Option(help="The column of the text, two for pairs or text and label, three for two texts and their label.")] = None,
     beams: Annotated[int, typer.Option(min=1, help="Search answers among this many prefixes.")] = 1,
     rouge: Annotated[bool, typer.Option("--rouge", help="ROUGE of answers too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Count only spans that their scheme of tags allows.")] = False,
+    header: Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a table's first row holds names; left out: as it looks.")] = None,
+    max_bad: Annotated[float | None, typer.Option("--max-bad", min=0, max=1, help="The share of broken rows above which reading stops; left out: 0.01.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -117,11 +119,12 @@ def evaluate(
 
     \b
     Example:
+      polyhead eval runs/a
       polyhead eval runs/a --on held-out.txt
     """
     from polyhead.commands.evaluating import Asked, run_eval
 
-    raise typer.Exit(run_eval(model, on, Asked(batch, limit, columns, beams, rouge, strict), device, as_json))
+    raise typer.Exit(run_eval(model, on, Asked(batch, limit, columns, beams, rouge, strict, header, max_bad), device, as_json))
 
 
 @app.command()

@@ -389,3 +389,12 @@ def test_fashion_mnist() -> None:
     train, valid = open_source(Path(os.environ["PH_DATA"], "fashion_mnist")).holdout(0.1)
     first = next(iter(train.examples()))
     assert train.kind == "images" and first.image.shape == (28, 28) and train.survey().documents == 60_000
+
+
+def test_pictures_of_any_size_are_read_and_not_packed(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / "p" / "ab"[i % 2] / f"{i}.png", np.zeros((3 + i, 5), np.uint8))
+    source = open_source(tmp_path / "p", image_size="any")
+    assert sorted(one.image.shape[0] for one in source.examples()) == [3, 4, 5, 6]
+    with pytest.raises(DataError, match="several sizes"):
+        pack(source, None, tmp_path / "packed")

@@ -1,27 +1,33 @@
-"""eval: how good a model is on data it has not seen, by its head and its objective."""
+"""eval: how good a model is on data it has not seen, by its head and its objective: data that is named, or what its run held out."""
 
 from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from polyhead.errors import ConfigError, DataError
 
+from .held import config_of, held_out
 from .output import aligned, emit, note, say
 
 if TYPE_CHECKING:
-    from polyhead.data import Masked, Source
+    from polyhead.data import Objective, Source
     from polyhead.generate import Model
+    from polyhead.train import RunConfig
+    from polyhead.train.objectives.base import Learner
 
 _KINDS = {"classify": "labelled", "tag": "tagged", "answer": "questions", "embed": "labelled", "images": "images"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of eval. limit: examples at most. beams, rouge: of answers that are written. strict: of spans."""
+    """The options of eval. limit: examples at most. columns, header, max_bad: of data that is named. beams, rouge: of answers
+    that are written. strict: of spans."""
 
     batch: int = 16
     limit: int | None = None
@@ -29,27 +35,51 @@ class Asked:
     beams: int = 1
     rouge: bool = False
     strict: bool = False
+    header: bool | None = None
+    max_bad: float | None = None
 
 
-def run_eval(path: str | Path, data: str, asked: Asked, device: str, as_json: bool) -> int:
-    """The verb eval; returns the exit code."""
+class On(NamedTuple):
+    """What a model is measured on. name: in words. open: the source, of this kind where it can be. run: whose own part it is."""
+
+    name: str
+    open: Callable[[str | None], Source]
+    run: RunConfig | None = None
+
+
+def run_eval(path: str | Path, data: str | None, asked: Asked, device: str, as_json: bool) -> int:
+    """The verb eval; returns the exit code. data None: what the run at `path` held out."""
     from polyhead.generate import load
     from polyhead.train.parallel import pick_device
 
     model = load(path, device=pick_device(device))
+    on = On(data, partial(_opened, data, asked)) if data is not None else _own(model, path, asked)
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
-        found = evaluate_model(model, data, Path(scratch), asked, Path(path))
+        found = evaluate_model(model, on, Path(scratch), asked, Path(path))
     if as_json:
         emit(found)
         return 0
     ranges = found.get("intervals", {})
     rows = [(name, f"{value:,.4f}" + (f"  ({ranges[name][0]:,.4f} to {ranges[name][1]:,.4f})" if name in ranges else "")) for name, value in found["metrics"].items()]
-    head = f"{found['task']} on {data}, {found['n']:,} {found['of']}" + ("; in brackets 95% of resamples" if ranges else "")
+    head = f"{found['task']} on {on.name}, {found['n']:,} {found['of']}" + ("; in brackets 95% of resamples" if ranges else "")
     say("\n".join([head, *aligned(rows), *([f"  {found['signature']}"] if "signature" in found else [])]))
     return 0
 
 
-def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None = None, path: Path | None = None) -> dict[str, Any]:
+def _own(model: Model, path: str | Path, asked: Asked) -> On:
+    """What a run held out."""
+    config = config_of(path)
+    named = [name for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None]
+    if named:
+        raise ConfigError(
+            f"--{named[0].replace('_', '-')} is of data that is named", expected="--on DATA beside it", received="the run's own held-out part",
+            change="leave it out: that part is read as the run read it",
+        )  # fmt: skip
+    source = held_out(config, Path(path), model)
+    return On(f"the held-out part of {path}", lambda kind: source, config)
+
+
+def evaluate_model(model: Model, on: On, scratch: Path, asked: Asked | None = None, path: Path | None = None) -> dict[str, Any]:
     """{"task", "n", "of", "metrics"}, and "intervals" of metrics over examples: loss in nats per target; n counts what `of`
     names. path: where the model lies, if it is a run that may say more of itself."""
     from polyhead.tasks.reading import does
@@ -62,7 +92,7 @@ def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None =
             change="compare them in Python: model.classify_images(images, texts)",
         )  # fmt: skip
     if what in _KINDS:
-        return _of_examples(model, what, data, asked)
+        return _of_examples(model, what, on, scratch, asked)
     if what == "nothing":
         raise ConfigError(
             "there is no measure for this model's head", expected="one that predicts tokens, or says something of texts",
@@ -71,15 +101,17 @@ def evaluate_model(model: Model, data: str, scratch: Path, asked: Asked | None =
     if model.tokenizer is None:
         raise ConfigError("the model has no tokenizer, so it cannot read text", expected="tokenizer.json beside spec.json")
     shape = _shape(model, what)
-    talk = _talk(data, asked) if shape == "causal" else None
-    return _of_text(model, shape, data, scratch, asked) if talk is None else _of_talk(model, talk, scratch, asked, path)
+    talk = _talk(on, asked) if shape == "causal" else None
+    return _of_text(model, shape, on, scratch, asked) if talk is None else _of_talk(model, talk, scratch, asked, path)
 
 
-def _of_examples(model: Model, what: str, data: str, asked: Asked) -> dict[str, Any]:
+def _of_examples(model: Model, what: str, on: On, scratch: Path, asked: Asked) -> dict[str, Any]:
     from polyhead.data.examples import KINDS
     from polyhead.tasks.evaluating import evaluate_task
 
-    source = _opened(data, asked, _KINDS[what])
+    source = on.open(_KINDS[what])
+    if source.kind != _KINDS[what]:
+        return _of_objective(model, on, source, scratch, asked)
     found = evaluate_task(model, source.examples(), batch=asked.batch, limit=asked.limit, strict=asked.strict)
     _notes(source)
     return {"task": found["task"], "n": found["n"], "of": f"{KINDS[source.kind]}s", **found}
@@ -89,38 +121,63 @@ def _shape(model: Model, what: str) -> str:
     return "masked" if what == "fill" else "seq2seq" if len(model.text_spec.stacks) == 2 else "causal"
 
 
-def _of_text(model: Model, task: str, data: str, scratch: Path, asked: Asked) -> dict[str, Any]:
+def _of_objective(model: Model, on: On, source: Source, scratch: Path, asked: Asked) -> dict[str, Any]:
+    """What a run held out where its head has no measure for it, such as pairs for vectors: the loss the run itself told."""
+    from polyhead.data import pack
+    from polyhead.train.objectives import Given
+    from polyhead.train.prepare import context_of
+
+    assert on.run is not None, "data that is named is of the kind asked for"
+    objective, training = on.run.training.objective, on.run.training
+    file = pack(source, model.tokenizer, scratch / "eval.tokens", labels=model.meta.get("labels"))
+    given = Given(model.text_spec, context_of(on.run, model.text_spec), model.tokenizer, on.run.data.documents)
+    data = _long_enough(objective.datasets(file, file, given)[1], on)
+    _notes(source)
+    batch = asked.batch if objective.tokens else training.batch // training.accumulate  # the others of a batch are part of the question
+    found = _measured(model, data, batch, objective.learner(model.net, training))  # type: ignore[arg-type]
+    metrics = {"loss": found.loss} | ({"perplexity": math.exp(min(found.loss, 700))} if objective.tokens else {}) | found.figures
+    return _result(objective.kind, int(found.weight), "tokens" if objective.tokens else "examples", metrics)
+
+
+def _measured(model: Model, data: Objective, batch: int, learner: Learner | None = None) -> Any:
+    from polyhead.train import Ranks, evaluate
+
+    return evaluate(model.net, data, batch, learner=learner, ranks=Ranks(device=next(model.net.parameters()).device))  # type: ignore[arg-type]
+
+
+def _of_text(model: Model, task: str, on: On, scratch: Path, asked: Asked) -> dict[str, Any]:
     """By what is predicted: the next token, masked ones, the answer."""
     from polyhead.data import Causal, Masked, PairFile, Seq2Seq, TokenFile, pack
     from polyhead.tasks.metrics import perplexity_per_word
-    from polyhead.train import evaluate
 
     assert model.tokenizer is not None  # evaluate_model has looked
     context, batch = model.text_spec.context, asked.batch
-    source = _opened(data, asked, "pairs" if task == "seq2seq" else "text")
+    kind = "pairs" if task == "seq2seq" else "text"
+    source = on.open(kind)
+    if source.kind != kind:
+        return _of_objective(model, on, source, scratch, asked)
     packed = pack(source, model.tokenizer, scratch / "eval.tokens")
     _notes(source)
     if isinstance(packed, PairFile):
-        found = evaluate(model.net, Seq2Seq(packed, context, context), batch)
+        found = _measured(model, Seq2Seq(packed, context, context), batch)
         return _answered(model, source, len(packed), {"loss": found.loss}, asked)
     assert isinstance(packed, TokenFile), "a source of text"
     if task == "masked":
         masked = Masked(packed, context, model.tokenizer)
-        _long_enough(masked)
-        found = evaluate(model.net, masked, batch)
+        found = _measured(model, _long_enough(masked, on), batch)
         return _result(task, int(found.weight), "masked tokens", {"loss": found.loss, "accuracy": accuracy(model, masked, batch)})
-    causal = Causal(packed, min(context, len(packed) - 1))
-    found = evaluate(model.net, causal, batch)
+    causal = Causal(packed, max(1, min(context, len(packed) - 1)), documents=on.run is not None and on.run.data.documents)
+    found = _measured(model, _long_enough(causal, on), batch)
     nats = found.loss * found.weight
     metrics = {"loss": found.loss, "perplexity": math.exp(min(found.loss, 700)), "bits_per_byte": found.bits_per_byte(packed.bytes),
                "word_perplexity": perplexity_per_word(nats, _words(source))}  # fmt: skip
     return _result(task, int(found.weight), "tokens", metrics)
 
 
-def _talk(data: str, asked: Asked) -> Source | None:
+def _talk(on: On, asked: Asked) -> Source | None:
     """What a decoder is asked about its answers alone: conversations, preferences, prompts with completions; None for others."""
     try:
-        source = _opened(data, asked, "pairs" if asked.columns and "," in asked.columns else None)
+        source = on.open("pairs" if asked.columns and "," in asked.columns else None)
     except DataError:
         return None  # read as text, it may say more
     return source if source.kind in ("chat", "preferences", "pairs") else None
@@ -178,7 +235,8 @@ def _opened(data: str, asked: Asked, kind: str | None) -> Source:
     from polyhead.train import DataConfig
     from polyhead.train.reading import open_data
 
-    return open_data(DataConfig(path=data, columns=asked.columns), data, kind)
+    given = {name: getattr(asked, name) for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None}
+    return open_data(DataConfig(path=data, **given), data, kind, "any" if kind == "images" else None)  # pictures as they are: the model has a size
 
 
 def _notes(*told: Any) -> None:
@@ -210,12 +268,18 @@ def _result(task: str, n: int, of: str, metrics: dict[str, float]) -> dict[str, 
     return {"task": task, "n": n, "of": of, "metrics": metrics}
 
 
-def _long_enough(objective: Masked) -> None:
-    if len(objective) < 1:
-        raise objective.too_short(1)
+def _long_enough(data: Objective, on: On) -> Objective:
+    if len(data) > 0:
+        return data
+    error = data.too_short(1)
+    if on.run is None:
+        raise error
+    raise DataError(
+        "the held-out part is too short for one sample", expected=error.expected, received=f"{error.received} held out", change="name longer data with --on DATA"
+    )
 
 
-def accuracy(model: Model, masked: Masked, batch: int) -> float:
+def accuracy(model: Model, masked: Objective, batch: int) -> float:
     """The share of masked tokens whose most probable filling is the right one."""
     import torch
 

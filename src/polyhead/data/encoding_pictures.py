@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DataError
 from .classes import numbering, sorted_labels, two_at_least
 from .examplefile import ExampleWriter
 from .examples import Picture
@@ -22,8 +23,15 @@ def pictures(
     number = None if given is None else numbering(given, source)
     names: dict[str, int] = {}
     seen: list[int] = []
+    shapes: set[tuple[int, ...]] = set()
 
     def add(writer: ExampleWriter, group: list[Picture], at: int) -> int:
+        shapes.update(one.image.shape for one in group)
+        if len(shapes) > 1:
+            raise DataError(
+                f"{source.name}: the pictures are of several sizes", expected="one, to be packed", received=" and ".join(map(str, sorted(shapes)[:2])),
+                change="open them with image_size",
+            )  # fmt: skip
         images = np.stack([one.image for one in group])
         writer.add("image", images[..., None] if images.ndim == 3 else images)
         for i, one in enumerate(group):

@@ -68,6 +68,14 @@ def pack(
     return known if source.kind == "text" else PairFile(path)
 
 
+def is_packed(source: Source, tokenizer: Tokenizer | None, path: str | Path, labels: Sequence[str] | None = None) -> bool:
+    """Whether `path` holds what `pack` would make of this source now."""
+    if source.kind not in ("text", "pairs"):
+        return _kept(Path(path), _fingerprint(source, tokenizer, None, labels), ExampleFile) is not None
+    end = tokenizer.eos if tokenizer is not None and source.kind == "text" else None
+    return _kept(Path(path), _fingerprint(source, tokenizer, end), TokenFile) is not None
+
+
 def _pack_examples(
     source: Source, tokenizer: Tokenizer | None, path: Path, labels: Sequence[str] | None, progress: Progress | None
 ) -> ExampleFile:

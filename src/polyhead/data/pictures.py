@@ -36,6 +36,8 @@ _PART_NAMES = {name for names in _PARTS.values() for name in names}
 _IMAGE, _LABEL = ("image", "img", "picture"), ("label", "labels", "fine_label", "class", "category")
 
 Size = tuple[int, int]
+ANY: Size = (0, 0)
+"""Each picture as it is."""
 
 
 class Album(NamedTuple):
@@ -47,12 +49,12 @@ class Album(NamedTuple):
 
 
 def size_of(given: Any) -> Size | None:
-    """(height, width) of `image_size`: a side, both, or None. Raises ConfigError."""
-    if given is None:
-        return None
+    """(height, width) of `image_size`: a side, both, ANY, or None. Raises ConfigError."""
+    if given is None or given == "any":
+        return ANY if given else None
     sides = (given, given) if type(given) is int else tuple(given) if isinstance(given, list | tuple) else ()
     if len(sides) != 2 or not all(type(side) is int and 0 < side <= 16_384 for side in sides):
-        raise ConfigError("image_size", expected="a side, or (height, width), in pixels", received=repr(given)[:60])
+        raise ConfigError("image_size", expected='a side, or (height, width), in pixels, or "any"', received=repr(given)[:60])
     return sides
 
 
@@ -63,6 +65,8 @@ class Fitting:
         self._size, self._asked, self._name = size, size is not None, name
 
     def __call__(self, image: np.ndarray, where: str) -> np.ndarray:
+        if self._size == ANY:
+            return image
         have = (image.shape[0], image.shape[1])
         if self._size is None:
             self._size = have

@@ -11,7 +11,7 @@ open_source("owner/name:subset[train]")    a data set of the Hub; anything else 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ConfigError, DataError
 from .corpus import Corpus, Survey
@@ -125,7 +125,7 @@ def open_source(
     max_bad: float = 0.01,
     subset: str | None = None,
     part: str | None = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | Literal["any"] | None = None,
 ) -> Source:
     """Opens what `where` names; looks at the beginning only.
 
@@ -139,7 +139,7 @@ def open_source(
     header: whether a table's first row holds names. encoding: such as "cp1252" where a file is not UTF-8 and has no
     byte-order mark. repair: undo UTF-8 that was misread as Latin-1 and saved so.
     max_bad: the share of broken rows above which reading stops. subset, part: as in the name, for all of `where`; without a part
-    "train" is read. Pictures have parts too. image_size: a side, or (height, width), to which pictures are resized; None: all must be of one size.
+    "train" is read. Pictures have parts too. image_size: a side, or (height, width), to which pictures are resized; "any": as they are; None: all must be of one size.
     Raises DataError for what is missing, empty, binary or unclear, ConfigError for an option without sense.
     """
     _check(kind, format, split, max_bad)

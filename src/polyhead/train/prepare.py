@@ -18,7 +18,7 @@ from .config import DataConfig, RunConfig
 from .objectives import Given
 from .packed import Packed, bytes_in, facts_of, kind_of, mark_of, openings, path_of, tokens_in
 from .parallel import Ranks
-from .reading import open_data
+from .reading import open_parts
 from .settings import spec_of
 from .start import Start
 from .trained import spec_for
@@ -106,19 +106,8 @@ def context_of(config: RunConfig, spec: ModelSpec) -> int:
 
 
 def _make(config: RunConfig, folder: Path, tell: Tell, start: Start | None) -> tuple[Tokenizer | None, Packed, Packed, list[str]]:
-    data, storage, kinds = config.data, folder / "data", config.training.objective.takes
-    kind = kinds[0] if len(kinds) == 1 else None  # of several, data.kind or the shape decides
-    size = data.image_size or (None if start is None else start.image_size)
-    source = open_data(data, data.path, kind, size)
-    if data.validation is None:
-        train, held = source.holdout(data.holdout, config.seed, data.held == "last")
-    else:
-        train, held = source, open_data(data, data.validation, kind, size)
-    if source.kind not in kinds:
-        raise ConfigError(
-            f"{source.name} holds {source.kind}", expected=" or ".join(kinds), received=source.kind,
-            change="name other columns with data.columns, or leave training.objective to the data",
-        )  # fmt: skip
+    storage = folder / "data"
+    source, train, held = open_parts(config, config.data.image_size or (None if start is None else start.image_size))
     storage.mkdir(parents=True, exist_ok=True)
     tokenizer = None if source.kind == "images" else _tokenizer(config, train, folder, tell, start)
     tell("stage", {"text": "packing pictures" if tokenizer is None else "packing tokens"})

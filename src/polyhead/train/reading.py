@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from polyhead.data import Source, open_source
 from polyhead.data.naming import several
 from polyhead.errors import ConfigError
 
-from .config import DataConfig
+from .config import DataConfig, RunConfig
+
+ImageSize = int | tuple[int, int] | Literal["any"] | None
 
 
-def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: int | None = None) -> Source:
+def open_parts(config: RunConfig, image_size: ImageSize = None) -> tuple[Source, Source, Source]:
+    """(all of a run's data, what it trains on, what it holds out). Raises ConfigError for data of another kind than its
+    objective takes."""
+    data, kinds = config.data, config.training.objective.takes
+    kind = kinds[0] if len(kinds) == 1 else None  # of several, data.kind or the shape decides
+    source = open_data(data, data.path, kind, image_size)
+    if data.validation is None:
+        train, held = source.holdout(data.holdout, config.seed, data.held == "last")
+    else:
+        train, held = source, open_data(data, data.validation, kind, image_size)
+    if source.kind not in kinds:
+        raise ConfigError(
+            f"{source.name} holds {source.kind}", expected=" or ".join(kinds), received=source.kind,
+            change="name other columns with data.columns, or leave training.objective to the data",
+        )  # fmt: skip
+    return source, train, held
+
+
+def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: ImageSize = None) -> Source:
     """The source a config names, refused if it is of the wrong kind for the objective. kind: what that takes, where it is one; a
     label can be a target, written out."""
     if data.kind is not None and kind is not None and data.kind != kind and (data.kind, kind) != ("labelled", "pairs"):
