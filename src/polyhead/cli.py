@@ -102,6 +102,7 @@ def evaluate(
     columns: Annotated[str | None, typer.Option(help="The column of the text, two for pairs or text and label, three for two texts and their label.")] = None,
     beams: Annotated[int, typer.Option(min=1, help="Search answers among this many prefixes.")] = 1,
     rouge: Annotated[bool, typer.Option("--rouge", help="ROUGE of answers too.")] = False,
+    references: Annotated[str, typer.Option("--references", metavar="WHICH", help="Compare answers with the target, with the list references beside it (annotated), or with all.")] = "target",
     strict: Annotated[bool, typer.Option("--strict", help="Count only spans that their scheme of tags allows.")] = False,
     header: Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a table's first row holds names; left out: as it looks.")] = None,
     max_bad: Annotated[float | None, typer.Option("--max-bad", min=0, max=1, help="The share of broken rows above which reading stops; left out: 0.01.")] = None,
@@ -124,7 +125,7 @@ def evaluate(
     """
     from polyhead.commands.evaluating import Asked, run_eval
 
-    raise typer.Exit(run_eval(model, on, Asked(batch, limit, columns, beams, rouge, strict, header, max_bad), device, as_json))
+    raise typer.Exit(run_eval(model, on, Asked(batch, limit, columns, beams, rouge, strict, header, max_bad, references), device, as_json))
 
 
 @app.command()

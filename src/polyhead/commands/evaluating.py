@@ -26,8 +26,8 @@ _KINDS = {"classify": "labelled", "tag": "tagged", "answer": "questions", "embed
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of eval. limit: examples at most. columns, header, max_bad: of data that is named. beams, rouge: of answers
-    that are written. strict: of spans."""
+    """The options of eval. limit: examples at most. columns, header, max_bad: of data that is named. beams, rouge, references: of
+    answers that are written. strict: of spans."""
 
     batch: int = 16
     limit: int | None = None
@@ -37,6 +37,7 @@ class Asked:
     strict: bool = False
     header: bool | None = None
     max_bad: float | None = None
+    references: str = "target"
 
 
 class On(NamedTuple):
@@ -50,8 +51,10 @@ class On(NamedTuple):
 def run_eval(path: str | Path, data: str | None, asked: Asked, device: str, as_json: bool) -> int:
     """The verb eval; returns the exit code. data None: what the run at `path` held out."""
     from polyhead.generate import load
+    from polyhead.tasks.evaluating import check_references
     from polyhead.train.parallel import pick_device
 
+    check_references(asked.references)
     model = load(path, device=pick_device(device))
     on = On(data, partial(_opened, data, asked)) if data is not None else _own(model, path, asked)
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
@@ -62,8 +65,21 @@ def run_eval(path: str | Path, data: str | None, asked: Asked, device: str, as_j
     ranges = found.get("intervals", {})
     rows = [(name, f"{value:,.4f}" + (f"  ({ranges[name][0]:,.4f} to {ranges[name][1]:,.4f})" if name in ranges else "")) for name, value in found["metrics"].items()]
     head = f"{found['task']} on {on.name}, {found['n']:,} {found['of']}" + ("; in brackets 95% of resamples" if ranges else "")
-    say("\n".join([head, *aligned(rows), *([f"  {found['signature']}"] if "signature" in found else [])]))
+    say("\n".join([head, *aligned(rows), *([f"  {found['signature']}"] if "signature" in found else []), *_compared(found)]))
     return 0
+
+
+def _compared(found: dict[str, Any]) -> list[str]:
+    """What answers were compared with, where there was a choice."""
+    if "references" not in found:
+        return []
+    used, least, most = found["references"].values()
+    each = f"{most}" if least == most else f"{least} to {most}"
+    words = {
+        "target": "the target of each pair; --references annotated or all counts the list beside it", "annotated": f"the {each} of each pair, without its target",
+        "all": f"the target of each pair and those beside it, {each} in all",
+    }  # fmt: skip
+    return [f"  references: {words[used]}"]
 
 
 def _own(model: Model, path: str | Path, asked: Asked) -> On:
@@ -91,6 +107,10 @@ def evaluate_model(model: Model, on: On, scratch: Path, asked: Asked | None = No
             "there is no measure yet for texts beside images", expected="a model of texts, or of pictures with classes", received="a pair of towers",
             change="compare them in Python: model.classify_images(images, texts)",
         )  # fmt: skip
+    if asked.references != "target" and (what in _KINDS or _shape(model, what) != "seq2seq"):
+        raise ConfigError(
+            "--references is of answers that are written", expected="an encoder–decoder and pairs", received=f"a model that does: {what}", change="leave it out"
+        )
     if what in _KINDS:
         return _of_examples(model, what, on, scratch, asked)
     if what == "nothing":
@@ -249,9 +269,9 @@ def _answered(model: Model, source: Source, count: int, metrics: dict[str, float
     """What a model wrote beside what it should have written."""
     from polyhead.tasks.evaluating import evaluate_task
 
-    found = evaluate_task(model, source.pairs(), limit=asked.limit, beams=asked.beams, rouge=asked.rouge)
+    found = evaluate_task(model, source.pairs(), limit=asked.limit, beams=asked.beams, rouge=asked.rouge, references=asked.references)
     result = _result("seq2seq", count, "pairs", metrics | found["metrics"])
-    return result | {key: found[key] for key in ("intervals", "signature") if key in found}
+    return result | {key: found[key] for key in ("intervals", "signature", "references") if key in found}
 
 
 def _words(source: Source) -> int:

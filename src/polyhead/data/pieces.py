@@ -30,6 +30,17 @@ class Pair(NamedTuple):
     target: str
 
 
+class Referenced(Pair):
+    """A pair whose target was said in other ways too, which an answer may be compared with. Training sees a Pair."""
+
+    references: tuple[str, ...]
+
+    def __new__(cls, source: str, target: str, references: tuple[str, ...]) -> Referenced:
+        self = super().__new__(cls, source, target)
+        self.references = references
+        return self
+
+
 def universal_lines(chunks: Iterable[str]) -> Iterator[str]:
     """The same text with every line end (CR LF, CR) turned into a line feed; U+2028 and the like stay characters."""
     decoder = io.IncrementalNewlineDecoder(None, translate=True)

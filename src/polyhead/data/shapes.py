@@ -14,12 +14,13 @@ from . import chats, pictures
 from .columns import Columns, Row, choose, no_text, shown, value_of
 from .examples import KINDS, texts
 from .labelled import labelled
-from .pieces import Pair, Piece
+from .pieces import Pair, Piece, Referenced
 from .questions import questions
 from .reading import Asked, Broken, Reading, Record
 from .tagged import tagged
 from .tally import Tally
 
+REFERENCES = "references"  # a list beside source and target: how the target may be said too
 _SAMPLE, _SAMPLE_CHARS = 256, 1 << 22
 Opened = Callable[[Columns | None, Tally], Iterator[tuple[str, Row]]]
 Shape = Callable[[list[Row], Asked, str], Reading | None]
@@ -59,6 +60,8 @@ def plain(sample: list[Row], asked: Asked, name: str) -> Reading | None:
         return None
     notes = [] if asked.columns else [f"reading {' → '.join(columns)} of {name}"]
     kind = "text" if len(columns) == 1 else "pairs"
+    if kind == "pairs" and any(_texts(row.get(REFERENCES)) for row in sample):
+        return Reading(kind, (*columns, REFERENCES), partial(_referenced, columns), notes)
     return Reading(kind, columns, partial(_plain, columns), notes)
 
 
@@ -67,6 +70,18 @@ def _plain(columns: Columns, row: Row) -> Piece | Pair:
     if (why := next(filter(None, map(no_text, columns, values)), None)) is not None:
         raise Broken(why)
     return Piece(values[0], True) if len(values) == 1 else Pair(*values)
+
+
+def _referenced(columns: Columns, row: Row) -> Pair:
+    pair = _plain(columns, row)
+    assert isinstance(pair, Pair), "two columns"
+    found = _texts(row.get(REFERENCES))
+    return Referenced(*pair, found) if found else pair
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """The texts of a list of such; nothing for anything else."""
+    return tuple(one for one in value if no_text("", one) is None) if isinstance(value, list) else ()
 
 
 def _prose(reading: Reading) -> Reading:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ..data.examples import Labelled, Picture, Question, Tagged
-from ..data.pieces import Pair
+from ..data.pieces import Pair, Referenced
 from ..errors import ConfigError, DataError
 from . import metrics
 from .classify import meaning
@@ -19,35 +19,45 @@ from .metrics import Score
 from .reading import labels_of, tool
 
 ROWS = 32  # sources answered together
+REFERENCES = ("target", "annotated", "all")
+"""What an answer is compared with: the pair's target, the references beside it, or both."""
 
 
 def evaluate_task(
-    model: Any, records: Iterable[Any], *, batch: int = 32, limit: int | None = None, beams: int = 1, rouge: bool = False, strict: bool = False
-) -> dict[str, Any]:
-    """{"task", "n", "metrics": {name: value}, "intervals": {name: [low, high]}}, and "signature" where sacrebleu gave one.
+    model: Any, records: Iterable[Any], *, batch: int = 32, limit: int | None = None, beams: int = 1, rouge: bool = False, strict: bool = False,
+    references: str = "target",
+) -> dict[str, Any]:  # fmt: skip
+    """{"task", "n", "metrics": {name: value}, "intervals": {name: [low, high]}}, and "signature" where sacrebleu gave one, "references" where
+    pairs have some beside their target: {"used", "least", "most"} of a pair.
 
     model: generate.Model. records: of one kind, see data/examples.py, or pairs; `limit`: the first ones alone. batch: computed together. beams: of
-    answers that are written. rouge: ROUGE too. strict: spans count only as their scheme allows. Raises ConfigError for a
+    answers that are written. rouge: ROUGE too. strict: spans count only as their scheme allows. references: of REFERENCES, what
+    an answer to a pair is compared with. Raises ConfigError for a
     model without the head, DataError for none or for labels that it does not know.
     """
     rows = list(records if limit is None else islice(records, limit))
     if not rows:
         raise DataError("there is nothing to measure", expected="at least one example", received="none")
+    check_references(references)
     kind = type(rows[0])
+    used: dict[str, Any] = {}
     if kind is Labelled:
         task, score = _labelled(model, rows, batch)
     elif kind is Tagged:
         task, score = "tag", _tagged(model, rows, batch, strict)
     elif kind is Question:
         task, score = "answer", _questions(model, rows, batch)
-    elif kind is Pair:
-        task, score = "write", _pairs(model, rows, beams, rouge)
+    elif issubclass(kind, Pair):
+        right = _references(rows, references)
+        task, score = "write", _pairs(model, rows, right, beams, rouge)
+        if any(isinstance(row, Referenced) for row in rows):
+            used = {"references": {"used": references, "least": min(map(len, right)), "most": max(map(len, right))}}
     elif kind is Picture:
         task, score = "classify_images", _pictures(model, rows, batch)
     else:
         raise ConfigError("there is no measure for such examples", expected="texts with labels or tags, questions, pairs, pictures", received=kind.__name__)
     found = {"task": task, "n": len(rows), "metrics": score.metrics, "intervals": {name: list(pair) for name, pair in score.intervals.items()}}
-    return found | ({"signature": score.signature} if score.signature else {})
+    return found | ({"signature": score.signature} if score.signature else {}) | used
 
 
 def _labelled(model: Any, rows: Sequence[Labelled], batch: int) -> tuple[str, Score]:
@@ -114,9 +124,31 @@ def _questions(model: Any, rows: Sequence[Question], batch: int) -> Score:
     return metrics.squad([one.text for one in found], [[text for text, _ in row.answers] for row in rows])
 
 
-def _pairs(model: Any, rows: Sequence[Pair], beams: int, rouge: bool) -> Score:
+def check_references(asked: str) -> None:
+    """ConfigError for what is none of REFERENCES."""
+    if asked not in REFERENCES:
+        raise ConfigError("what answers are compared with", expected=" | ".join(REFERENCES), received=repr(asked)[:60])
+
+
+def _references(rows: Sequence[Pair], asked: str) -> list[list[str]]:
+    """The references of each pair, each once, the target first. DataError for a pair without annotated ones where these are asked for."""
+    annotated = [row.references if isinstance(row, Referenced) else () for row in rows]
+    if asked == "target":
+        return [[row.target] for row in rows]
+    if asked == "all":
+        return [list(dict.fromkeys((row.target, *more))) for row, more in zip(rows, annotated, strict=True)]
+    without = sum(not more for more in annotated)
+    if without:
+        raise DataError(
+            f"{without} of {len(rows)} pairs have no references beside their target", expected='a list of texts "references" in each row',
+            received=repr(next(row.source for row, more in zip(rows, annotated, strict=True) if not more))[:80], change="--references all, or target",
+        )  # fmt: skip
+    return [list(dict.fromkeys(more)) for more in annotated]
+
+
+def _pairs(model: Any, rows: Sequence[Pair], right: list[list[str]], beams: int, rouge: bool) -> Score:
     metrics.need("sacrebleu.metrics", "sacrebleu")  # before the work, not behind it
-    given, right = written(model, [row.source for row in rows], beams), [[row.target] for row in rows]
+    given = written(model, [row.source for row in rows], beams)
     scores = [metrics.exact(given, right), metrics.bleu(given, right), metrics.chrf(given, right)]
     return metrics.merged(*scores, *([metrics.rouge(given, right)] if rouge else []))
 
