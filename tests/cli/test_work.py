@@ -166,3 +166,51 @@ def test_marks_and_signs_cannot_move_the_cursor(polyhead, folder: Path, made) ->
     shown = polyhead("run", made("bert", "tag"), text)
     assert shown.code == 0 and "\x1b" not in shown.out
     assert polyhead("run", made("bert", "single"), text).code == 0
+
+
+# ---------------------------------------------------------------- odd input
+
+ODD = ["The cat sees", "", "   ", "x" * 3000, "the lamp " * 500, "naïve 😀👩‍👩‍👧 Ωμέγα 漢字", "​", "<mask> [MASK] <eos> [CLS] [SEP]", "ﷺ" * 30, "a\rb"]
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than:UserWarning")
+@pytest.mark.parametrize("task", ["single", "multi", "number", "tag", "embed", "answer"])
+def test_odd_texts_are_answered_in_their_order(polyhead, folder: Path, made, embedder: Path, task: str) -> None:
+    model = embedder if task == "embed" else made("bert", task)
+    field = "question" if task == "answer" else "text"
+    (folder / "odd.jsonl").write_text("".join(json.dumps({field: text, "context": "The lamp 😀 in Bremen."}) + "\n" for text in ODD * 30), encoding="utf-8")
+    answer = polyhead("run", model, "--in", "odd.jsonl", "--out", "found.jsonl", "--json")
+    assert (answer.code, json.loads(answer.out)) == (0, {"out": "found.jsonl", "n": 300}), answer.err
+    found = lines((folder / "found.jsonl").read_text(encoding="utf-8").replace("\u2028", ""))
+    assert [row[field] for row in found] == ODD * 30
+
+
+def test_a_fault_far_down_is_found_before_anything_is_written(polyhead, folder: Path, made, causal: Path) -> None:
+    (folder / "long.jsonl").write_text('{"text": "a"}\n' * 300 + '{"text": 3}\n')
+    (folder / "found.jsonl").write_text("kept")
+    answer = polyhead("run", made("bert", "single"), "--in", "long.jsonl", "--out", "found.jsonl")
+    assert answer.code == 2 and "line 301" in answer.err and (folder / "found.jsonl").read_text() == "kept"
+    (folder / "long.txt").write_text("The cat\n" * 20 + "x" * 900 + "\n")
+    answer = polyhead("run", causal, "--in", "long.txt", "--out", "found.jsonl", "--max-tokens", "4")
+    assert answer.code == 2 and "line 21" in answer.err and "context" in answer.err and (folder / "found.jsonl").read_text() == "kept"
+    answer = polyhead("run", causal, "x" * 900, "--out", "found.jsonl")
+    assert answer.code == 2 and (folder / "found.jsonl").read_text() == "kept"
+
+
+def test_a_long_prompt_leaves_the_others_their_length(polyhead, folder: Path, causal: Path) -> None:
+    prompts = ["The cat", "x" * 29, "My uncle", ""]
+    (folder / "in.txt").write_text("".join(text + "\n" for text in prompts))
+    assert polyhead("run", causal, "--in", "in.txt", "--out", "found.jsonl", "--seed", "3").code == 0
+    found = lines((folder / "found.jsonl").read_text(encoding="utf-8"))
+    for i, (text, one) in enumerate(zip(prompts, found, strict=True)):
+        assert one == json.loads(polyhead("run", causal, text, "--seed", str(3 + i), "--json").out)
+
+
+def test_a_picture_that_is_not_there_is_named_with_its_line(polyhead, folder: Path, tmp_path_factory) -> None:
+    from polyhead.families import override
+
+    spec = override(ph.preset("vit-base-16-224"), {"encoder.layers": 1, "encoder.width": 48, "encoder.blocks.layer.attention.heads.heads": 2})
+    model = ph.Model(spec.build(seed=0), meta={"preprocessor": {"image_processor_type": "ViTImageProcessor"}}).save(folder / "seer", to="native")
+    (folder / "pictures.txt").write_text("book.txt\nnone.png\n")
+    answer = polyhead("run", model, "--in", "pictures.txt", "--out", "found.jsonl")
+    assert answer.code == 2 and "line 2" in answer.err and "none.png" in answer.err

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def run_model(
         text = text[:-1] if text.endswith("\n") else text  # the line's end belongs to the pipe, not to the text
     text = text or ""
     if out is not None:
-        return _run_file(model, [text], style, out, as_json)
+        return _run_file(model, [("INPUT", text)], style, out, as_json)
     if is_terminal(sys.stdout) and not as_json and style.beams == 1:
         _stream(model, text, style)
         return 0
@@ -111,40 +112,53 @@ def _stream(model: Model, text: str, style: Style) -> None:
     say()
 
 
-def _run_file(model: Model, prompts: list[str], style: Style, out: Path | None, as_json: bool) -> int:
+def _run_file(model: Model, rows: list[tuple[str, str]], style: Style, out: Path | None, as_json: bool) -> int:
+    """rows: (where it stands, the prompt). Nothing is written before all of them can be read and one is answered."""
     from polyhead.checkpoint.files import disk_errors
 
-    lines = _answers(model, prompts, style)
+    budgets = [_budget(model, where, prompt, style) for where, prompt in rows]
+    lines = _answers(model, [prompt for _, prompt in rows], budgets, style)
     if out is None:
         for answer in lines:
             emit(record(answer)) if as_json else say(str(answer))
         return 0
+    first = next(lines)
     with disk_errors(out, 0), out.open("w", encoding="utf-8", newline="\n") as file:
-        for answer in lines:
+        for answer in chain([first], lines):
             file.write(json.dumps(record(answer), ensure_ascii=False) + "\n")
     if as_json:
-        emit({"out": str(out), "n": len(prompts)})
+        emit({"out": str(out), "n": len(rows)})
     else:
-        note(f"{len(prompts):,} answers in {out}")
+        note(f"{len(rows):,} answers in {out}")
     return 0
 
 
-def _answers(model: Model, prompts: list[str], style: Style) -> Iterator[Generation]:
-    """In the prompts' order; prompt i draws with seed + i, however they are grouped."""
+def _budget(model: Model, where: str, prompt: str, style: Style) -> int:
+    try:
+        return model.budget(prompt, style.max_tokens)
+    except UserError as error:
+        raise type(error)(f"{where}: {error.message}", expected=error.expected, received=error.received, change=error.change) from None
+
+
+def _answers(model: Model, prompts: list[str], budgets: list[int], style: Style) -> Iterator[Generation]:
+    """In the prompts' order; prompt i draws with seed + i and has a budget of its own, however they are grouped."""
     for first in range(0, len(prompts), _ROWS):
-        settings = style.settings()
-        if style.seed is not None:
-            settings["seed"] = style.seed + first
-        yield from model.generate(prompts[first : first + _ROWS], **settings)
+        part, found = range(first, min(first + _ROWS, len(prompts))), {}
+        for budget in dict.fromkeys(budgets[i] for i in part):
+            alike = [i for i in part if budgets[i] == budget]
+            seed = None if style.seed is None else [style.seed + i for i in alike]
+            answers = model.generate([prompts[i] for i in alike], **style.settings() | {"max_tokens": budget, "seed": seed})
+            found |= dict(zip(alike, answers, strict=True))
+        yield from (found[i] for i in part)
 
 
 def record(answer: Generation) -> dict[str, Any]:
     return {"prompt": answer.prompt, "text": answer.text, "ids": answer.ids, "reason": answer.reason, "seed": answer.seed, "score": answer.score}
 
 
-def read_prompts(path: Path) -> list[str]:
-    """One prompt a line; of .jsonl, the field prompt, text, source or input of each row."""
-    return [row if isinstance(row, str) else text_of(row, _PROMPTS, where) for where, row in read_rows(path, blank=True)]
+def read_prompts(path: Path) -> list[tuple[str, str]]:
+    """(where, prompt): one a line; of .jsonl, the field prompt, text, source or input of each row."""
+    return [(where, row if isinstance(row, str) else text_of(row, _PROMPTS, where)) for where, row in read_rows(path, blank=True)]
 
 
 # ---------------------------------------------------------------- chat

@@ -7,7 +7,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +149,10 @@ class Embed(Work):
 
 class Images(Work):
     def read(self, row: Any, where: str) -> Any:
-        return row if isinstance(row, str) else text_of(row, ("image", "file", "path"), where)
+        name = row if isinstance(row, str) else text_of(row, ("image", "file", "path"), where)
+        if not Path(name).is_file():
+            raise DataError(f"{where}: there is no picture {name!r}", expected="the name of a file", received=name[:200] or "nothing", change="check the path")
+        return name
 
     def do(self, inputs: list[Any]) -> list[Any]:
         return self.model.classify_images(inputs, list(self.ask.labels) or None, top=self.ask.top)
@@ -176,7 +178,7 @@ def run_work(model: Model, what: str, text: str | None, ask: Ask, given: Path | 
     _check(what, ask)
     work = WORKS[what](model, ask)
     rows = read_rows(given) if given is not None else iter([_typed(text)])
-    found = _done(work, rows)
+    found = _done(work, [work.read(row, where) for where, row in rows])  # all are read before one is answered
     return _write(work, found, given is None, out, as_json)
 
 
@@ -201,10 +203,10 @@ def _typed(text: str | None) -> tuple[str, Any]:
     return "INPUT", text
 
 
-def _done(work: Work, rows: Iterator[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
-    """(input, what was found) in the order of the rows, a few hundred together."""
-    read = (work.read(row, where) for where, row in rows)
-    while part := list(islice(read, _ROWS)):
+def _done(work: Work, inputs: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """(input, what was found) in their order, a few hundred together."""
+    for first in range(0, len(inputs), _ROWS):
+        part = inputs[first : first + _ROWS]
         yield from zip(part, work.do(part), strict=True)
 
 

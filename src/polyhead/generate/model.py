@@ -225,6 +225,12 @@ class Model(Senses, Verbs, Adapters):
         check_room(self.text_spec, longest, limits.max_tokens, source, extrapolate)
         return limits
 
+    def budget(self, prompt: str, max_tokens: int | None = None) -> int:
+        """How many tokens `generate` lets the answer to this prompt have: max_tokens, else 64, fewer where the context ends.
+        Raises UserError for a prompt that leaves no room for them."""
+        _ = self.engine  # a model that cannot generate says so first
+        return self._limits(self._reader.prompts(prompt, None), max_tokens, (), False, ()).max_tokens
+
     def _allowed(self, forbid: Sequence[int]) -> Tensor | None:
         """(V,) bool: known to the tokenizer and not forbidden; None = all."""
         vocab = self.engine.vocab
