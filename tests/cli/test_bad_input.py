@@ -109,6 +109,11 @@ def test_two_kinds_of_data_are_told_apart(polyhead, folder: Path) -> None:
     assert result.code == 2 and "pairs" in result.err, result.err
 
 
+def test_a_text_given_to_a_model_of_pairs_is_called_a_text(polyhead, seq2seq: Path, folder: Path) -> None:
+    result = polyhead("eval", seq2seq, "--on", "book.txt")
+    assert result.code == 2 and "book.txt is one text, not pairs" in result.err and "parallel files" in result.err and "broken" not in result.err
+
+
 @pytest.mark.parametrize("verb", [["run"], ["chat"], ["eval", "--on", "book.txt"], ["show"]])
 @pytest.mark.parametrize("place", ["nowhere", "foreign", "file.txt"])
 def test_a_folder_that_is_no_model(polyhead, folder: Path, verb: list[str], place: str) -> None:

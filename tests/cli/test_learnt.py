@@ -14,7 +14,7 @@ from polyhead.commands.training import next_commands
 from tests.train.tiny import BERT, OBJECTIVES, QUICK, go, learn, write_data, write_objectives
 
 METRICS = {"classify": "accuracy", "tag": "f1", "answer": "f1", "similar": "spearman", "image": "accuracy"}
-DATA = {"classify": "labelled", "tag": "tagged", "answer": "questions", "similar": "scored", "contrast": "scored", "image": "images", "instruct": "text", "prefer": "text"}
+DATA = {"classify": "labelled", "tag": "tagged", "answer": "questions", "similar": "scored", "contrast": "pairs", "image": "images", "instruct": "text", "prefer": "text"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def run(data: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Calla
 def test_the_next_commands_work_as_they_stand(objective: str, polyhead, run, data: dict[str, str], tmp_path: Path) -> None:
     folder = run(objective)
     (tmp_path / "file.txt").write_text("ab cd\nef gh\n")
-    files = {"DATA": data[DATA.get(objective, "labelled")], "TEXT": data["text"], "FILE": str(tmp_path / "file.txt"),
+    files = {"DATA": data[DATA.get(objective, "labelled")], "SCORED_PAIRS": data["scored"], "TEXT": data["text"], "FILE": str(tmp_path / "file.txt"),
              "PICTURE": str(next(Path(data["images"]).glob("*/*.png"))), "FOLDER": str(tmp_path / "new")}  # fmt: skip
     commands = next_commands(ph.load(folder), folder)
     verbs = [shlex.split(line)[1] for line in commands]
@@ -53,6 +53,19 @@ def test_the_next_commands_work_as_they_stand(objective: str, polyhead, run, dat
             words += ["training.steps=1", "training.threads=1", "training.batch=2"]
         result = polyhead(verb, *(files.get(word, word) for word in words), stdin="hello\n")
         assert result.code == 0 and result.out.strip(), (line, result.err)
+
+
+def test_whole_numbers_measure_a_model_of_numbers(polyhead, run, data: dict[str, str], tmp_path: Path) -> None:
+    """A model of scores, of its own or by its vectors, is asked for scores: 3 is one, as 3.0 is."""
+    rows = [{"sentence1": f"ab {i}", "sentence2": f"cd {i}", "score": i % 5} for i in range(12)]
+    (tmp_path / "whole.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = polyhead("eval", run("similar"), "--on", tmp_path / "whole.jsonl", "--json")
+    assert result.code == 0 and "spearman" in json.loads(result.out)["metrics"], result.err
+    options = OBJECTIVES["classify"][1] | {"data.labels": "numbers"}
+    model = ph.train("bert-nano", str(tmp_path / "whole.jsonl"), tmp_path / "run", options)
+    assert model.meta["problem"] == "number"
+    result = polyhead("eval", tmp_path / "run", "--on", tmp_path / "whole.jsonl", "--json")
+    assert result.code == 0 and "pearson" in json.loads(result.out)["metrics"], result.err
 
 
 @pytest.mark.parametrize("objective", METRICS)

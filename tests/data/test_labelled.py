@@ -9,7 +9,7 @@ import pytest
 
 from polyhead.data import ExampleFile, open_source, pack
 from polyhead.data.examples import Labelled
-from polyhead.errors import DataError
+from polyhead.errors import ConfigError, DataError
 from polyhead.text import Tokenizer
 from tests.parity.data import reference_data
 
@@ -168,6 +168,25 @@ def test_real_files(name, count, classes) -> None:
     labels = [one.label for one in source.examples()]
     assert source.kind == "labelled" and len(labels) == count
     assert all(isinstance(label, float) for label in labels) if classes is None else len(set(labels)) == classes
+
+
+def test_whole_numbers_are_classes_unless_they_are_said_to_be_scores(tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", *({"text": f"text {i}", "stars": 1 + i % 5} for i in range(20)))
+    plain, scores, classes = (open_source(path, labels=labels) for labels in (None, "numbers", "classes"))
+    found = [[one.label for one in source.examples()][:3] for source in (plain, scores, classes)]
+    assert found == [["1", "2", "3"], [1.0, 2.0, 3.0], ["1", "2", "3"]]
+    assert "data.labels=numbers if it is a score" in plain.notes[0] and "(a number)" in scores.notes[0] and "(a class)" in classes.notes[0]
+    assert plain.identity() != scores.identity() != classes.identity()
+    few = rows(tmp_path / "b.jsonl", *({"text": f"text {i}", "label": i % 2} for i in range(20)))
+    assert "(a class)" in open_source(few).notes[0], "yes and no are no scores"
+    with pytest.raises(ConfigError, match="labels"):
+        open_source(path, labels="stars")
+
+
+def test_fractions_in_a_table_can_be_classes(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "text,label\n" + "".join(f"text {i},{i % 4 / 2}\n" for i in range(20)))
+    assert [one.label for one in open_source(path).examples()][1] == 0.5
+    assert [one.label for one in open_source(path, labels="classes").examples()][1] == "0.5"
 
 
 BYTES = Tokenizer.train(["a"], "bytes")

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyhead.data import open_source, pack
+from polyhead.data import hub, open_source, pack
+from polyhead.data.images import pixels, read_images
+from polyhead.data.tally import Tally
 from polyhead.errors import ConfigError, DataError
 
 Image = pytest.importorskip("PIL.Image")
@@ -373,6 +375,27 @@ def test_pictures_in_a_table(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
     with pytest.raises(DataError, match="not a whole picture"):
         open_source(tmp_path / "d.parquet").survey()
+
+
+def test_a_table_of_names_of_pictures_says_where_pictures_go(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,label\na.png,cat\nb.png,dog\n")
+    with pytest.raises(DataError, match="not clear") as caught:
+        open_source(tmp_path / "a.csv", kind="images")
+    assert "a folder for each class" in str(caught.value.change)
+
+
+def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    save(tmp_path / "a.png", picture())
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = {"image": [str(tmp_path / "a.png"), str(tmp_path / "none.png")], "label": [0, 1]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    with pytest.raises(DataError, match="pets row 2 names a file that is not there") as caught:
+        list(hub.rows_of(data, "pets", None, Tally(0.0)))
+    assert "none.png" in str(caught.value.received)
+    with pytest.raises(DataError, match="there is no picture") as caught:
+        pixels(str(tmp_path / "none.png"), read_images({"image_processor_type": "ViTImageProcessor"}))
+    assert "Errno" not in str(caught.value)
 
 
 def test_pictures_of_a_data_set(tmp_path: Path) -> None:

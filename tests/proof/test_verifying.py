@@ -18,7 +18,7 @@ from polyhead.nn import HeadSpec
 from polyhead.proof import ours, questions, reference, verifying
 from polyhead.proof.measures import Answer, Limits, compare
 from polyhead.train import build_config, parse_overrides, train_run
-from tests.tiny import SMALL, TRAINING, write_files
+from tests.tiny import SMALL, TRAINING, build_tiny, write_files
 
 Made = Callable[[str], Path]
 
@@ -149,6 +149,16 @@ def test_a_head_that_transformers_does_not_have_is_said_and_the_rest_compared(ma
     report = ph.verify(tmp_path / "sentences")
     assert report.equal and [part.part for part in report.parts] == ["head pooler", "encoder states"]
     assert "no head embed" in report.notes[0]
+
+
+def test_heads_that_only_one_has_are_said(tmp_path: Path) -> None:
+    """The same encoder with another head: what both have is compared, and the rest is named."""
+    one, two = (build_tiny(tmp_path / what, what) for what in ("classify", "tag"))
+    report = ph.verify(one, two)
+    assert {part.part for part in report.parts} == {"encoder states"}
+    assert f"{one} has the head classify, {two} has tag: classify is not compared" in report.notes
+    assert f"{two} has the head tag, {one} has classify: tag is not compared" in report.notes
+    assert not any("not compared" in note for note in ph.verify(one, one).notes)
 
 
 def test_a_name_of_the_hub_is_looked_up_and_an_existing_path_is_not(made: Made, monkeypatch: pytest.MonkeyPatch, polyhead: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from polyhead.errors import ConfigError, DataError
 
@@ -56,7 +56,7 @@ def run_eval(path: str | Path, data: str | None, asked: Asked, device: str, as_j
 
     check_references(asked.references)
     model = load(path, device=pick_device(device))
-    on = On(data, partial(_opened, data, asked)) if data is not None else _own(model, path, asked)
+    on = On(data, partial(_opened, data, asked, _labels(model))) if data is not None else _own(model, path, asked)
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
         found = evaluate_model(model, on, Path(scratch), asked, Path(path))
     if as_json:
@@ -135,6 +135,15 @@ def _of_examples(model: Model, what: str, on: On, scratch: Path, asked: Asked) -
     found = evaluate_task(model, source.examples(), batch=asked.batch, limit=asked.limit, strict=asked.strict)
     _notes(source)
     return {"task": found["task"], "n": found["n"], "of": f"{KINDS[source.kind]}s", **found}
+
+
+def _labels(model: Model) -> Literal["numbers"] | None:
+    """"numbers" where the labels a model is measured by are scores: whole numbers are, too."""
+    from polyhead.tasks.reading import does, problem_of
+
+    what, first = does(model.net), next(iter(model.text_spec.heads.values()))
+    scores = what == "embed" or (what == "classify" and problem_of(model.meta, first.output or 0) == "number")
+    return "numbers" if scores else None
 
 
 def _shape(model: Model, what: str) -> str:
@@ -251,12 +260,12 @@ def _reference(model: Model, path: Path | None) -> tuple[Model | None, float, st
     return None, beta, None
 
 
-def _opened(data: str, asked: Asked, kind: str | None) -> Source:
+def _opened(data: str, asked: Asked, labels: Literal["numbers"] | None, kind: str | None) -> Source:
     from polyhead.train import DataConfig
     from polyhead.train.reading import open_data
 
     given = {name: getattr(asked, name) for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None}
-    return open_data(DataConfig(path=data, **given), data, kind, "any" if kind == "images" else None)  # pictures as they are: the model has a size
+    return open_data(DataConfig(path=data, labels=labels, **given), data, kind, "any" if kind == "images" else None)  # pictures as they are: the model has a size
 
 
 def _notes(*told: Any) -> None:

@@ -184,7 +184,7 @@ def _arrays(archive: zipfile.ZipFile, path: Path, asked: Asked) -> tuple[str, st
             f"{path} has no part {asked.part!r}" if asked.part and not asked.columns else f"{path}: which arrays to read is not clear",
             expected="x_train and y_train, or images and labels",
             received=", ".join(list(names)[:12]) or "no arrays",
-            change="pass columns=(pictures, classes)",
+            change="name them with data.columns: pictures,classes",
         )
     return found[0], found[1]
 

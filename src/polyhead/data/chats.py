@@ -94,7 +94,7 @@ def _refuse_labels(sample: list[Row], name: str) -> None:
             f"{name}: each conversation has a label, true or false, of whether its answer is a good one",
             expected="conversations to learn from, or rows with chosen and rejected",
             received='a column "label"',
-            change='keep the rows labelled true, or pass kind="chat" to learn from all of them, whatever their label',
+            change="keep the rows labelled true, or data.kind=chat to learn from all of them, whatever their label",
         )
 
 

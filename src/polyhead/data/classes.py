@@ -80,7 +80,7 @@ def sorted_labels(found: Iterable[str], name: str) -> list[str]:
                 f"{name} has more than {_MOST:,} different labels",
                 expected="classes, of which many examples share each",
                 received=f"{label[:60]!r} among them",
-                change="name the column of labels with columns",
+                change="name the column of labels with data.columns, or data.labels=numbers if they are scores",
             )
     numbers = all(label.removeprefix("-").isdecimal() and label.isascii() and len(label) < 20 for label in labels)
     return sorted(labels, key=(lambda label: (int(label), label)) if numbers else None)  # type: ignore[arg-type]

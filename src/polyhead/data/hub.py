@@ -99,8 +99,25 @@ def rows_of(data: Any, name: str, columns: Columns | None, tally: Tally) -> Iter
     wanted = [c for c in data.column_names if c in (set(columns or ()) | tops)]
     view = data.select_columns(wanted) if wanted else data
     named = {column: names for column in view.column_names if (names := _class_names(data.features.get(column)))}
-    for number, row in enumerate(view, 1):
+    for number, row in enumerate(_whole(view, name), 1):
         yield f"{name} row {number}", {**row, **{column: _named(row[column], named[column]) for column in named}}
+
+
+def _whole(view: Any, name: str) -> Iterator[Row]:
+    """The rows, with the files that some name (pictures) read. DataError for one that is not there."""
+    rows, number = iter(view), 0
+    while True:
+        number += 1
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            raise DataError(
+                f"{name} row {number} names a file that {'is not there' if missing else 'cannot be read'}", expected="every picture at its place",
+                received=str(error.filename or error)[:200], change="put it there, or make the data set anew without this row",
+            ) from None  # fmt: skip
 
 
 def _class_names(feature: Any) -> list[str] | None:

@@ -147,6 +147,8 @@ def _open(given: Any, place: int) -> Any:
             with Image.open(given) as file:
                 return ImageOps.exif_transpose(file)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise DataError(f"there is no picture {given}", expected="the name of a picture's file", change="check the path") from None
             raise DataError(f"{given} is not a picture", expected="a picture that Pillow reads", received=str(error)[:200]) from None
     x = given.numpy(force=True) if isinstance(given, Tensor) else given
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or not (x.ndim == 2 or x.ndim == 3 and x.shape[2] in (1, 3, 4)) or not x.size:

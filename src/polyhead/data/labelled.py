@@ -1,7 +1,7 @@
 """Rows with a label: one text or two, and what is to be said of them.
 
 The sort of label follows from a sample: strings and whole numbers are classes, lists are several classes of one text,
-numbers with a fraction are numbers.
+numbers with a fraction are numbers; or it is asked for (`labels` of open_source).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def labelled(sample: list[Row], asked: Asked, name: str) -> Reading | None:
     if isinstance(value_of(first, label), dict) or all(value is None for value in values):
         return None
     sort = asked.sort or _sort(values)
-    what = {"class": "a class", "several": "several classes", "number": "a number"}[sort]
+    scores = sort == "class" and asked.sort is None and len(set(map(str, values))) > 2 and all(value is None or _is_number(value) for value in values)
+    what = {"class": "a class; data.labels=numbers if it is a score" if scores else "a class", "several": "several classes", "number": "a number"}[sort]
     notes = (
         [] if asked.columns else [f"reading {' and '.join(sides)} → {label} ({what}) of {name}{_others(first, label)}"]
     )

@@ -119,6 +119,7 @@ def _stats(paths: list[tuple[Path, str]], asked: Asked) -> dict[str, Any]:
         asked.header,
         asked.repair,
         asked.image_size,
+        *filter(None, [asked.sort]),
     ]
     return {"files": files, "options": options}
 
@@ -167,7 +168,7 @@ def _dataset(place: Place, folder: Path | None, asked: Asked) -> Corpus:
     (data, notes), name = hub.load(place, folder), place.name
     opened = partial(hub.rows_of, data, name)
     reading = reading_of(opened, asked, name)
-    options = [list(reading.columns), place.subset, place.part or asked.wanted, reading.kind]
+    options = [list(reading.columns), place.subset, place.part or asked.wanted, reading.kind, *filter(None, [asked.sort])]
     identity = partial(hub.identity, data, os.fspath(place.where), options)
     units = [Unit(name, partial(picked, opened, reading))]
     return Corpus(reading.kind, name, units, identity, asked.max_bad, notes=[*notes, *reading.notes])
@@ -181,7 +182,7 @@ def _chain(corpora: list[Corpus], asked: Asked) -> Corpus:
             "the sources are of two kinds",
             expected="all of one kind",
             received=", ".join(f"{c.name}: {c.kind}" for c in corpora[:6]),
-            change="set kind, or name the columns",
+            change="say what they are with data.kind, or name the columns with data.columns",
         )
     units = [Unit(f"{c.name}: {unit.name}", unit.read) for c in corpora for unit in c.units]
     lenient = frozenset(f"{c.name}: {unit.name}" for c in corpora for unit in c.units if unit.name in c.lenient)

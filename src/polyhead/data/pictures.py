@@ -202,8 +202,10 @@ def _checked(file: Path) -> Path:
     """A regular file of a reasonable size. Raises Broken."""
     try:
         info = file.stat()
+    except FileNotFoundError:
+        raise Broken(f"there is no picture {file}") from None
     except OSError as error:
-        raise Broken(error.strerror or str(error)) from None
+        raise Broken(f"the picture {file} cannot be read: {error.strerror or error}") from None
     if not stat.S_ISREG(info.st_mode):
         raise Broken("a device or pipe")
     if info.st_size > _BYTES:

@@ -48,6 +48,8 @@ def reader(entry: Entry, asked: Asked, *, folder: bool = False) -> Found:
         return _whole("questions", partial(_squad, entry, asked), entry, asked, [])
     if format == "text":
         scan = asked.kind == "pairs" or (asked.kind is None and not folder and looks_like_scan(entry.path, asked))
+        if scan and not looks_like_scan(entry.path, asked):
+            raise _no_pairs(entry.path)
         return _whole("pairs" if scan else "text", partial(_scan if scan else _text, entry, asked), entry, asked, [])
     opened = partial(_rows, entry, asked)
     reading = reading_of(opened, asked, str(entry.path))
@@ -77,7 +79,7 @@ def _whole(kind: str, read: Callable[[Tally], Iterator[Record]], entry: Entry, a
             f"{entry.path} holds {kind}",
             expected=asked.kind,
             received=kind,
-            change="leave kind out, or name a file of that kind",
+            change="leave data.kind out, or name a file of that kind",
         )
     return Found(kind, read, notes)
 
@@ -101,7 +103,7 @@ def _squad(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Record]:
 
 def _header_note(columns: Columns) -> str:
     numbers = all(c.isdigit() for c in columns)
-    how = "data (header=True, in a run data.header=true, if it holds names)" if numbers else "names (header=False, in a run data.header=false, if it is data)"
+    how = "data (data.header=true if it holds names)" if numbers else "names (data.header=false if it is data)"
     return f"columns {', '.join(columns)}: the table's first row was taken as {how}"
 
 
@@ -114,6 +116,15 @@ def looks_like_scan(path: Path, asked: Asked) -> bool:
     """Whether the first line is of the form IN: … OUT: …"""
     beginning = next(chunks_of(path, asked), "").lstrip()
     return _SCAN.match(beginning.partition("\n")[0].strip()) is not None
+
+
+def _no_pairs(path: Path) -> DataError:
+    return DataError(
+        f"{path} is one text, not pairs",
+        expected="two parallel files (a.de,a.en), a table with two columns, or lines IN: … OUT: …",
+        received="a file of plain text",
+        change=f"name both files: {path},OTHER",
+    )
 
 
 def _scan(entry: Entry, asked: Asked, tally: Tally) -> Iterator[Pair]:

@@ -13,7 +13,7 @@ Record = Piece | Pair | Example
 
 
 class Asked(NamedTuple):
-    """The options of `open_source`, as they were given. sort: of labels, as the first file of a folder has them. part: None
+    """The options of `open_source`, as they were given. sort: of labels, as they were asked for, or as the first file of a folder has them. part: None
     where none was named, "" where it was chosen already."""
 
     columns: Columns | None

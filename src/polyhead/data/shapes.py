@@ -128,14 +128,15 @@ def _unclear(row: Row, asked: Asked, name: str) -> DataError:
         wanted = f"the columns of a {KINDS[kind]}"
     way = _ASK.get(kind or "")
     if way is None and names:
-        way = f"columns={names[0]!r} for text or columns=({names[0]!r}, {names[-1]!r}) for pairs"
+        way = f"data.columns={names[0]} for text or data.columns={names[0]},{names[-1]} for pairs"
     return DataError(f"{name}: which columns to read is not clear", expected=wanted, received=shown(row), change=way)
 
 
 _ASK = {
-    "labelled": "name them with columns: text and label, or text, second text and label",
-    "tagged": "name them with columns: the list of words and the list of tags",
-    "questions": "name them with columns: context, question and answers",
+    "labelled": "name them with data.columns: text and label, or text, second text and label",
+    "tagged": "name them with data.columns: the list of words and the list of tags",
+    "images": "pictures in a table are their bytes (Parquet); pictures in files go into a folder for each class",
+    "questions": "name them with data.columns: context, question and answers",
 }
 SHAPES: tuple[Shape, ...] = (
     pictures.shape,

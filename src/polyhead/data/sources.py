@@ -126,6 +126,7 @@ def open_source(
     subset: str | None = None,
     part: str | None = None,
     image_size: int | tuple[int, int] | Literal["any"] | None = None,
+    labels: str | None = None,
 ) -> Source:
     """Opens what `where` names; looks at the beginning only.
 
@@ -140,22 +141,27 @@ def open_source(
     byte-order mark. repair: undo UTF-8 that was misread as Latin-1 and saved so.
     max_bad: the share of broken rows above which reading stops. subset, part: as in the name, for all of `where`; without a part
     "train" is read. Pictures have parts too. image_size: a side, or (height, width), to which pictures are resized; "any": as they are; None: all must be of one size.
+    labels: "numbers" or "classes", where whole numbers could be either; None: whole numbers are classes.
     Raises DataError for what is missing, empty, binary or unclear, ConfigError for an option without sense.
     """
-    _check(kind, format, split, max_bad)
+    _check(kind, format, split, max_bad, labels)
     names = None if columns is None else tuple(map(str, [columns] if isinstance(columns, str | int) else columns))
     if names is not None and len(names) not in (1, 2, 3):
         raise ConfigError("columns", expected="one for text, two for pairs, at most three", received=str(len(names)))
     asked = Asked(names, kind, format, split, header, encoding, repair, max_bad, subset, part,
-                  image_size=size_of(image_size))  # fmt: skip
+                  sort=None if labels is None else _SORTS[labels], image_size=size_of(image_size))  # fmt: skip
     return Source(open_corpus(where, asked))
 
 
-def _check(kind: str | None, format: str | None, split: str, max_bad: float) -> None:
+_SORTS = {"classes": "class", "numbers": "number"}
+
+
+def _check(kind: str | None, format: str | None, split: str, max_bad: float, labels: str | None) -> None:
     choices = (
         ("kind", kind, (None, *KINDS)),
         ("format", format, (None, "text", *sorted(set(FORMATS.values())))),
         ("split", split, ("file", "blank", "line")),
+        ("labels", labels, (None, *_SORTS)),
     )
     for name, value, allowed in choices:
         if value not in allowed:

@@ -113,7 +113,7 @@ def columns_of(columns: Columns | None, format: str, name: str) -> tuple[int, in
                 f"{name}: which columns to read is not clear",
                 expected="numbers from 0" + (f", or of {', '.join(UD)}" if format == "conllu" else "; -1 is the last"),
                 received=", ".join(columns),
-                change='name the word\'s and the tag\'s, such as columns=("0", "3")',
+                change="name the word's and the tag's, such as data.columns=0,3",
             )
         places.append(UD.index(column.lower()) if known else int(column))
     return (places[0], places[1]) if len(places) == 2 else (default[0], places[0])

@@ -30,7 +30,7 @@ class Tally:
                 f"{self.bad} of {rows} rows are broken",
                 expected=f"a share of at most {self.max_bad:g}",
                 received="; ".join(self._first) + (" …" if self.bad > len(self._first) else ""),
-                change="mend these rows, or allow more with max_bad",
+                change="mend these rows, or allow more with data.max_bad",
             )
 
     def notes(self) -> list[str]:

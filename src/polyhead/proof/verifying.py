@@ -203,12 +203,12 @@ def _against(a: str | Path | Model, b: str | Path | Model, tokens: int | None, s
     dtypes = [main_dtype(weights(model.net)) for model in (one, two)]
     rounded = min(dtypes, key=lambda dtype: dtype.itemsize) if dtypes[0].itemsize != dtypes[1].itemsize else None
     same = compare_weights(weights(one.net), weights(two.net), rounded)
-    contexts = [_context(model) for model in (one, two)]
+    contexts, other_heads = [_context(model) for model in (one, two)], _other_heads(name, one, other, two)
     said = answers(ready(one, rounded, dtype, device), min(tokens or 64, *contexts), seed)
     notes = reach(one, said)
     del one
     other_model = Ours(ready(two, rounded, dtype, device))
-    return between(name, other, said, other_model, same, notes + _notes(same, contexts))
+    return between(name, other, said, other_model, same, notes + _notes(same, contexts) + other_heads)
 
 
 def between(name: str, other: str, said: list[tuple[Question, Answer]], two: Ours, same: Weights | None, notes: list[str]) -> Report:
@@ -240,6 +240,16 @@ def _own_rounding(two: Ours, asked: Question, theirs: Answer) -> tuple[Limits, s
 def _notes(same: Weights | None, contexts: list[int]) -> list[str]:
     found = [] if same is not None else ["the two have other tensors: their answers alone were compared"]
     return found + ([f"contexts of {contexts[0]:,} and {contexts[1]:,} tokens"] if contexts[0] != contexts[1] else [])
+
+
+def _other_heads(name: str, one: Model, other: str, two: Model) -> list[str]:
+    """The heads that only one of them has: of the two, the rest alone says whether they are equal."""
+    heads = [{} if isinstance(model.spec, PairSpec) else {n: head.task for n, head in model.spec.heads.items()} for model in (one, two)]
+    found = []
+    for who, own, whom, theirs in ((name, heads[0], other, heads[1]), (other, heads[1], name, heads[0])):
+        alone = sorted(own.keys() - theirs.keys())
+        found += [f"{who} has the head {head}, {whom} has {', '.join(sorted(theirs)) or 'none'}: {head} is not compared" for head in alone]
+    return found
 
 
 def _check_alike(name: str, one: Model, other: str, two: Model) -> None:

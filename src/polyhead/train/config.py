@@ -27,6 +27,9 @@ class DataConfig(_Config):
     kind: Literal["text", "pairs", "labelled", "tagged", "questions", "chat", "preferences", "images"] | None = Field(
         None, description="what the data holds where its shape leaves several; None: as it looks"
     )
+    labels: Literal["classes", "numbers"] | None = Field(
+        None, description="what whole numbers are that label texts; None: classes, unless some have a fraction"
+    )
     holdout: float = Field(0.05, gt=0, lt=1, description="share of documents held out when validation is None")
     held: Literal["drawn", "last"] = Field("drawn", description="which documents: drawn by the seed, or the last ones")
     split: Literal["file", "blank", "line"] = Field("file", description="where a text file's documents end")

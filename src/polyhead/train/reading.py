@@ -43,7 +43,7 @@ def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = 
     columns = data.columns.split(",") if data.columns else None
     source = open_source(
         where, columns=columns, kind=wanted, split=data.split, repair=data.repair, max_bad=data.max_bad,
-        image_size=image_size or data.image_size, header=data.header,
+        image_size=image_size or data.image_size, header=data.header, labels=data.labels,
     )
     if kind is not None and source.kind != kind:
         needs = "pairs (two parallel files, two columns, or prompt and completion)" if kind == "pairs" else kind

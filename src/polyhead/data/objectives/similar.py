@@ -38,8 +38,8 @@ class Similar(Partners):
         check_file(file, tokenizer, "labelled")
         if file.facts["problem"] != "number":
             raise DataError(
-                f"{file.path} holds classes, not scores", expected="two texts and a number, some with a fraction",
-                received=f"{len(file.facts['labels'])} classes", change="training.objective=classify, or write the scores as 3.0",
+                f"{file.path} holds classes, not scores", expected="two texts and a number",
+                received=f"{len(file.facts['labels'])} classes", change="training.objective=classify, or data.labels=numbers if whole numbers are the scores",
             )  # fmt: skip
         sides = [Side(file.ragged(name)[0], *lengths_of(file.ragged(name)[1])) for name in ("text", "second")]
         if len(sides[0].length) and not sides[1].length.any():

@@ -62,8 +62,8 @@ class SimilarSpec(ObjectiveSpec):
         check_shape(spec, "alone", self.kind)
         if facts.get("problem", "number") != "number":
             raise ConfigError(
-                "the objective similar learns from scores", expected="two texts and a number, some with a fraction", received="classes",
-                change="training.objective=classify, or write the scores as 3.0",
+                "the objective similar learns from scores", expected="two texts and a number", received="classes",
+                change="training.objective=classify, or data.labels=numbers if whole numbers are the scores",
             )  # fmt: skip
         return with_head(spec, "embed", None)
 
