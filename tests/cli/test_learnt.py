@@ -41,7 +41,7 @@ def run(data: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Calla
 def test_the_next_commands_work_as_they_stand(objective: str, polyhead, run, data: dict[str, str], tmp_path: Path) -> None:
     folder = run(objective)
     (tmp_path / "file.txt").write_text("ab cd\nef gh\n")
-    files = {"DATA": data[DATA.get(objective, "labelled")], "SCORED_PAIRS": data["scored"], "TEXT": data["text"], "FILE": str(tmp_path / "file.txt"),
+    files = {"DATA": data[DATA.get(objective, "labelled")], "TEXT": data["text"], "FILE": str(tmp_path / "file.txt"),
              "PICTURE": str(next(Path(data["images"]).glob("*/*.png"))), "FOLDER": str(tmp_path / "new")}  # fmt: skip
     commands = next_commands(ph.load(folder), folder)
     verbs = [shlex.split(line)[1] for line in commands]

@@ -141,9 +141,10 @@ def _labels(model: Model) -> Literal["numbers"] | None:
     """"numbers" where the labels a model is measured by are scores: whole numbers are, too."""
     from polyhead.tasks.reading import does, problem_of
 
-    what, first = does(model.net), next(iter(model.text_spec.heads.values()))
-    scores = what == "embed" or (what == "classify" and problem_of(model.meta, first.output or 0) == "number")
-    return "numbers" if scores else None
+    what = does(model.net)
+    if what == "classify":
+        what = problem_of(model.meta, next(iter(model.text_spec.heads.values())).output or 0)
+    return "numbers" if what in ("embed", "number") else None
 
 
 def _shape(model: Model, what: str) -> str:

@@ -164,8 +164,8 @@ def next_commands(model: Model, folder: Path) -> list[str]:
     what, show = does(model.net), f"polyhead show {name}"
     if what in _USES:
         uses = (_TWO,) if what == "classify" and _paired(folder) else _USES[what]
-        data = "SCORED_PAIRS" if what == "embed" else "DATA"  # vectors are measured beside people's scores, whatever they learnt from
-        return [*(f"polyhead run {name}{use}" for use in uses), f"polyhead eval {name} --on {data}", show]
+        on = " --on DATA" if training.objective.kind != "contrast" else ""  # other data for vectors must have scores
+        return [*(f"polyhead run {name}{use}" for use in uses), f"polyhead eval {name}{on}", show]
     if training.objective.writes == "nothing":  # what was learnt of hidden tokens is there to go on from
         measured = [f"polyhead eval {name} --on TEXT"] if what == "fill" else []
         return [f"polyhead train {name} DATA -o FOLDER", *measured, show]
