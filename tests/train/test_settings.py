@@ -220,6 +220,26 @@ def test_a_run_resumed_with_another_model_is_told_of_the_model(tmp_path: Path) -
     assert (caught.value.expected, caught.value.received) == ("bert-nano", "gpt-nano")
 
 
+def test_two_texts_of_as_many_lines_are_asked_about(tmp_path: Path) -> None:
+    """Where both could be meant: for an encoder–decoder, and nobody says what they are."""
+    for name, lines in (("deutsch.txt", 9), ("english.txt", 9), ("more.txt", 12)):
+        (tmp_path / name).write_text("".join(f"a line {i}\n" for i in range(lines))[: -1 if name == "english.txt" else None])
+    two, other = (tuple(str(tmp_path / name) for name in names) for names in (("deutsch.txt", "english.txt"), ("deutsch.txt", "more.txt")))
+    with pytest.raises(ConfigError, match="9 lines each: two texts, or pairs") as caught:
+        settled(build_config("transformer-nano", two))
+    assert "data.kind=pairs" in str(caught.value.change)
+    with pytest.raises(ConfigError, match="9 lines each"):
+        settled(build_config("transformer-nano", ",".join(two)))
+    kinds = [
+        settled(build_config(model, files, asked)).training.objective.kind
+        for model, files, asked in (
+            ("transformer-nano", two, {"data.kind": "pairs"}), ("transformer-nano", two, {"data.kind": "text"}), ("transformer-nano", other, {}),
+            ("transformer-nano", two, {"data.split": "line"}), ("gpt-nano", two, {}),
+        )
+    ]  # fmt: skip
+    assert kinds == ["seq2seq", "corrupted", "corrupted", "corrupted", "causal"]
+
+
 @pytest.mark.parametrize(("key", "path"), [
     ("learning_rate", "training.optimizer.lr"), ("lr", "training.optimizer.lr"), ("training.lr", "training.optimizer.lr"),
     ("training.optimizer.learning_rate", "training.optimizer.lr"), ("optimizer.lr", "training.optimizer.lr"), ("batch_size", "training.batch"),

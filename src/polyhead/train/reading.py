@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from polyhead.data import Source, open_source
 from polyhead.data.naming import several
 from polyhead.errors import ConfigError
+from polyhead.text import read_chunks
 
 from .config import DataConfig, RunConfig
 
@@ -29,6 +31,28 @@ def open_parts(config: RunConfig, image_size: ImageSize = None) -> tuple[Source,
             change="name other columns with data.columns, or leave training.objective to the data",
         )  # fmt: skip
     return source, train, held
+
+
+def refuse_lines_that_may_be_pairs(data: DataConfig) -> None:
+    """ConfigError for two text files with as many lines each, of which nobody says whether they are texts or pairs: a model that
+    learns from either would learn something else than was meant without a word."""
+    where = several(data.path) if isinstance(data.path, str) else list(data.path)
+    files = [Path(place).expanduser() for place in where] if not isinstance(where, str) else []
+    if data.kind is not None or data.split != "file" or len(files) != 2 or not all(file.is_file() for file in files):
+        return
+    lines = [_lines_of(file) for file in files]
+    if lines[0] == lines[1] > 1:
+        raise ConfigError(
+            f"{where[0]} and {where[1]} have {lines[0]:,} lines each: two texts, or pairs line by line?", expected="data.kind=pairs or data.kind=text",
+            received="two files of plain text for an encoder–decoder, which learns from either", change="data.kind=pairs if line i of one belongs to line i of the other",
+        )  # fmt: skip
+
+
+def _lines_of(path: Path) -> int:
+    count, end = 0, "\n"
+    for chunk in read_chunks(path):
+        count, end = count + chunk.count("\n"), chunk[-1:] or end
+    return count + (end != "\n")
 
 
 def open_data(data: DataConfig, path: str | tuple[str, ...], kind: str | None = None, image_size: ImageSize = None) -> Source:

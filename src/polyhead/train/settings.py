@@ -16,7 +16,7 @@ from polyhead.nn import ModelSpec
 from .best import must_be_told
 from .config import DataConfig, RunConfig, TrainingConfig
 from .objectives.choosing import described, fitting
-from .reading import open_data
+from .reading import open_data, refuse_lines_that_may_be_pairs
 from .start import architecture, is_model
 
 SECTIONS = ("data", "tokenizer", "training")
@@ -218,6 +218,8 @@ def _chosen(config: RunConfig) -> tuple[RunConfig, str]:
     spec, named = changed(config), usual(config.model)["training"].get("objective")
     training = check(TrainingConfig, {"objective": named}, config.model) if named is not None else None
     source = open_data(config.data, config.data.path)
+    if source.kind == "text" and len(spec.stacks) == 2:
+        refuse_lines_that_may_be_pairs(config.data)
     why = f"{config.model} is trained to do it unless told otherwise"
     if training is None or source.kind not in training.objective.takes:
         training = check(TrainingConfig, {"objective": fitting(spec, source)}, config.model)
