@@ -68,6 +68,17 @@ def test_whole_numbers_measure_a_model_of_numbers(polyhead, run, data: dict[str,
     assert result.code == 0 and "pearson" in json.loads(result.out)["metrics"], result.err
 
 
+def test_pictures_are_counted_as_pictures(polyhead, run, data: dict[str, str]) -> None:
+    """In the status line, the report and the rehearsal; a loss that is not of tokens is not told as nats per token."""
+    folder, options = run("image"), [f"{key}={json.dumps(value)}" for key, value in OBJECTIVES["image"][1].items()]
+    assert "pictures per second" in (text := (folder / "report.html").read_text()) and "pictures seen" in text and "tokens seen" not in text
+    result = polyhead("train", "vit-nano", data["images"], "--dry-run", *options)
+    assert result.code == 0 and "pictures/s" in result.out and "pictures to train on" in result.out, result.err
+    assert "tokens" not in result.out and "nats per token" not in result.out
+    rows = {"report.html": "tokens per second"}
+    assert all(word in (run("classify") / name).read_text() for name, word in rows.items())
+
+
 @pytest.mark.parametrize("objective", METRICS)
 def test_eval_measures_what_was_learnt(objective: str, polyhead, run, data: dict[str, str]) -> None:
     result = polyhead("eval", run(objective), "--on", data[DATA[objective]], "--json")

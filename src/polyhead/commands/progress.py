@@ -71,9 +71,9 @@ class Progress:
         seen = training.batch * training.steps / max(sizes["train_samples"], 1)
         shape = size_of_step(training, prepared.context)
         learn = "" if facts["learns"] == facts["params"].total else f", {facts['learns']:,} of them learn"
-        words, what = ("", "pictures") if prepared.tokenizer is None else (f", vocabulary {prepared.tokenizer.vocab_size:,}", "tokens")
+        words = "" if prepared.tokenizer is None else f", vocabulary {prepared.tokenizer.vocab_size:,}"
         self.say(f"model  {facts['params'].total:,} parameters{learn}, {training.objective.kind}{words}")
-        self.say(f"data   {sizes['train_tokens']:,} {what} to train on, {sizes['validation_tokens']:,} held out")
+        self.say(f"data   {sizes['train_tokens']:,} {training.objective.reads} to train on, {sizes['validation_tokens']:,} held out")
         self.say(f"plan   {training.steps:,} steps of {shape}, {seen:.2g} times over the data")
         self.say(f"path   {self.path}, because {facts['why']}")
         for text in prepared.notes:
@@ -118,7 +118,7 @@ class Progress:
         parts = [f"step {number:>{wide},}/{total:,}", f"loss {row['loss']:.3f}"]
         bits = self.bits_per_byte(row["loss"])
         parts += [f"{bits:.3f} bits/byte"] if bits is not None else []
-        parts += [f"{quantity(row['tokens_per_s'])} tokens/s", f"ETA {self.eta(number)}", self.path]
+        parts += [f"{quantity(row['tokens_per_s'])} {self.facts['training'].objective.reads}/s", f"ETA {self.eta(number)}", self.path]
         return "  ".join(parts)
 
     def bits_per_byte(self, loss: float) -> float | None:

@@ -93,7 +93,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     seen = tokens / len(times) * training.steps
     return {
         "parameters": spec.params().total, "learns": count(training.trained, spec), "parts": spec.params().parts,
-        "objective": training.objective.kind, "step": size_of_step(training, prepared.context),
+        "objective": training.objective.kind, "unit": training.objective.reads, "loss_per_token": training.objective.tokens, "step": size_of_step(training, prepared.context),
         "data": prepared.sizes, "notes": prepared.notes, "vocabulary": None if prepared.tokenizer is None else prepared.tokenizer.vocab_size,
         "steps": training.steps, "batch": training.batch, "context": prepared.context, "tokens": round(seen),
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
@@ -108,18 +108,19 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
 def _told(config: RunConfig, found: dict[str, Any]) -> list[str]:
     from polyhead.train.memory import show_bytes
 
-    path, memory = found["path"], found["memory"]
+    path, memory, unit = found["path"], found["memory"], found["unit"]
+    per_token = " nats per token" if found["loss_per_token"] else ""
     way = f"{path['device']} {path['precision']} {'compiled' if path['compiled'] else 'eager'}, because {path['why']}"
     learn = "" if found["learns"] == found["parameters"] else f", {found['learns']:,} of them learn"
     rows = [
         ("model", f"{config.model}, {found['parameters']:,} parameters{learn}, {found['objective']}" + (f", vocabulary {found['vocabulary']:,}" if found["vocabulary"] else "")),
-        ("data", f"{found['data']['train_tokens']:,} tokens to train on, {found['data']['validation_tokens']:,} held out"),
-        ("plan", f"{found['steps']:,} steps of {found['step']}: {found['tokens']:,} tokens, {found['epochs']:.2g} times over the data, "
+        ("data", f"{found['data']['train_tokens']:,} {unit} to train on, {found['data']['validation_tokens']:,} held out"),
+        ("plan", f"{found['steps']:,} steps of {found['step']}: {found['tokens']:,} {unit}, {found['epochs']:.2g} times over the data, "
                  f"{found['flops']:.2g} FLOPs"),
         ("path", way),
-        ("first loss", f"{found['first_loss']:.3f} nats per token"),
+        ("first loss", f"{found['first_loss']:.3f}{per_token}"),
         ("time", f"{found['seconds_per_step'] * 1000:,.0f} ms per step (the first {found['seconds_first_step']:.2f} s), "
-                 f"{quantity(found['tokens_per_s'])} tokens/s: about {duration(found['eta_seconds'])} "
+                 f"{quantity(found['tokens_per_s'])} {unit}/s: about {duration(found['eta_seconds'])} "
                  "without evaluations and samples"),
         ("memory", show_bytes(sum(memory.values())) + " for a step by count: "
                    + ", ".join(f"{name} {show_bytes(size)}" for name, size in memory.items())),

@@ -111,7 +111,7 @@ class Part:
                 f"{self._corpus.name} is too small to hold out a part for validation",
                 expected="at least two documents, or one of two characters",
                 received=f"1 {'character' if self._corpus.kind == 'text' else KINDS[self._corpus.kind]}",
-                change="add text",
+                change="add text, or name a held-out file with data.validation",
             )
         wanted = min(max(1, characters - round(self._share * characters)), characters - 1)
         cut, how = _line_break(self._text(), wanted, (characters + wanted) // 2)

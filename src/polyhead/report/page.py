@@ -67,7 +67,7 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
     told = [row for row in rows if row.get("val_loss") is not None]
     held: dict[str, Any] = next((row for row in reversed(told) if best is None or row["step"] == best["step"]), {})
     cards = [("parameters", f"{spec.params().total:,}"), ("steps", f"{last.get('step', 0):,} of {config['training']['steps']:,}")]
-    cards += [("tokens seen", f"{last['tokens']:,}")] if "tokens" in last else []
+    cards += [(f"{_unit(config)} seen", f"{last['tokens']:,}")] if "tokens" in last else []
     cards += [(f"best {best['name'].replace('_', ' ')}: the weights kept", f"{best['value']:.4f} at step {best['step']:,}")] if best else []
     if held:
         if _kind(config["training"]["objective"]) in ROWS:
@@ -85,6 +85,11 @@ def _head(folder: Path, spec: ModelSpec, config: dict[str, Any], rows: list[dict
         f"<header><h1>{escape(folder.name)}</h1>\n<p>{escape(config['model'])}, {escape(_kind(config['training']['objective']))}, "
         f"trained on {escape(data)}</p>\n<dl class='cards'>{made}</dl></header>"
     )
+
+
+def _unit(config: dict[str, Any]) -> str:
+    """What the metrics' `tokens` count."""
+    return "pictures" if _kind(config["training"]["objective"]) == "image" else "tokens"
 
 
 def _best(folder: Path) -> dict[str, Any] | None:
@@ -105,7 +110,7 @@ def _curves(rows: list[dict[str, Any]], config: dict[str, Any]) -> str:
     unit = "loss" if _kind(config["training"]["objective"]) in ROWS else "loss (nats per token)"
     out = _section("Loss", line_chart([s for s in series if s.points], "step", unit))
     rate = line_chart([Series("", of("lr"), "rate")], "step", "learning rate", height=190, zero=True)
-    speed = line_chart([Series("", of("tokens_per_s"), "rate")], "step", "tokens per second", height=190, zero=True)
+    speed = line_chart([Series("", of("tokens_per_s"), "rate")], "step", f"{_unit(config)} per second", height=190, zero=True)
     figures = [line_chart([Series("", of(key), "valid", True)], "step", name, height=190, whole=True) for key, name in _figures(rows).items() if len(of(key)) > 1]
     out += _section("Held-out figures", f'<div class="two">{"".join(figures)}</div>') if figures else ""
     return out + _section("Learning rate and speed", f'<div class="two">{rate}{speed}</div>')

@@ -58,7 +58,7 @@ class ObjectiveSpec(BaseModel):
     answer it, or write nothing. steady: all its batches have one shape, so that a step can be compiled once. anchored: whether
     the loss looks at the model the run began with. tokens: whether the held-out loss is nats per token, so that its exponential is
     a perplexity. frames: whether a new tokenizer must put <cls> and <sep> around texts. figures: what an evaluation may tell
-    beside the loss.
+    beside the loss. reads: what is counted as read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -72,6 +72,7 @@ class ObjectiveSpec(BaseModel):
     tokens: ClassVar[bool] = True
     frames: ClassVar[bool] = False
     figures: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[Literal["tokens", "pictures"]] = "tokens"
 
     @property
     def told(self) -> tuple[str, ...]:

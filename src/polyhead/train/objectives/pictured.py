@@ -29,6 +29,7 @@ class ImageSpec(ObjectiveSpec):
     cutout: int = Field(0, ge=0)
     mixup: float = Field(0.0, ge=0)
     takes: ClassVar[tuple[str, ...]] = ("images",)
+    reads: ClassVar[Literal["pictures"]] = "pictures"
     figures: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def spec(self, spec: ModelSpec, facts: dict[str, Any]) -> ModelSpec:
