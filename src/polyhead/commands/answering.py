@@ -143,7 +143,8 @@ def _budget(model: Model, where: str, prompt: str, style: Style) -> int:
 def _answers(model: Model, prompts: list[str], budgets: list[int], style: Style) -> Iterator[Generation]:
     """In the prompts' order; prompt i draws with seed + i and has a budget of its own, however they are grouped."""
     for first in range(0, len(prompts), _ROWS):
-        part, found = range(first, min(first + _ROWS, len(prompts))), {}
+        part = range(first, min(first + _ROWS, len(prompts)))
+        found: dict[int, Generation] = {}
         for budget in dict.fromkeys(budgets[i] for i in part):
             alike = [i for i in part if budgets[i] == budget]
             seed = None if style.seed is None else [style.seed + i for i in alike]
