@@ -6,25 +6,21 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 import polyhead as ph
 from polyhead.errors import ConfigError, TokenizerError, UserError
+from tests.tiny import SMALL, TRAINING, build_tiny, prose, train_tiny, write_files
 
-pytest.importorskip("lm_eval")
-transformers = pytest.importorskip("transformers", minversion="5.0")
+if TYPE_CHECKING:
+    from polyhead.generate.lm_eval import PolyheadLM
 
-from lm_eval import simple_evaluate  # noqa: E402
-from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.tasks import TaskManager  # noqa: E402
-
-from polyhead.generate.lm_eval import PolyheadLM, main  # noqa: E402
-from tests.parity.reference import randomise  # noqa: E402
-from tests.tiny import SMALL, TRAINING, build_tiny, prose, train_tiny, write_files  # noqa: E402
+pytestmark = pytest.mark.skipif(not (find_spec("lm_eval") and find_spec("transformers")), reason="lm-eval and transformers")
 
 TEXT = prose(60)
 SIZE = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -36,18 +32,21 @@ PAIRS = [("The cat sees", " the sea"), ("The cat sees ", "the sea"), ("", "My un
 def tokenizer(folder: Path, bos: bool, eos: bool = False) -> None:
     """Bytes in pieces; bos: the file puts <s> before every text; eos: </s> behind it."""
     from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import PreTrainedTokenizerFast
 
     made = ByteLevelBPETokenizer()
     made.train_from_iterator([TEXT], vocab_size=300, special_tokens=["<pad>", "<s>", "</s>"], show_progress=False)
     if bos or eos:
         single = (["<s>"] if bos else []) + ["$A"] + (["</s>"] if eos else [])
         made._tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=[*single, "$B"], special_tokens=[("<s>", 1), ("</s>", 2)])
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     fast.chat_template = CHAT
     fast.save_pretrained(folder)
 
 
 def save(folder: Path, model: Any, **texts: bool) -> Path:
+    from tests.parity.reference import randomise
+
     randomise(model.eval(), 5)
     model.save_pretrained(folder)
     tokenizer(folder, **texts)
@@ -74,6 +73,13 @@ def t5(folder: Path) -> Path:
     return save(folder, T5ForConditionalGeneration(config), bos=False, eos=True)
 
 
+def opened(pretrained: Any, **more: Any) -> PolyheadLM:
+    """The model as the harness sees it; the harness takes seconds to import, so not before a test asks."""
+    from polyhead.generate.lm_eval import PolyheadLM
+
+    return PolyheadLM(pretrained, **more)
+
+
 MADE: dict[str, Callable[[Path], Path]] = {"gpt2": gpt2, "llama": llama, "t5": t5}
 
 
@@ -82,10 +88,12 @@ def both(request, tmp_path_factory) -> tuple[PolyheadLM, Any]:
     from lm_eval.models.huggingface import HFLM
 
     folder = MADE[request.param](tmp_path_factory.mktemp(request.param) / "model")
-    return PolyheadLM(str(folder), batch_size=3, device="cpu"), HFLM(pretrained=str(folder), batch_size=3, device="cpu")
+    return opened(str(folder), batch_size=3, device="cpu"), HFLM(pretrained=str(folder), batch_size=3, device="cpu")
 
 
-def asked(kind: str, *arguments: Any) -> list[Instance]:
+def asked(kind: str, *arguments: Any) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
     return [Instance(request_type=kind, doc={}, arguments=one, idx=i) for i, one in enumerate(arguments)]
 
 
@@ -137,7 +145,7 @@ def test_a_run_and_its_export_get_the_same_numbers(tmp_path: Path) -> None:
     write_files(tmp_path)
     small = [*TRAINING, *SMALL, "model.decoder.blocks.layer.attention.heads.heads=2", "tokenizer.vocab_size=300"]
     train_run(build_config("gpt2", str(tmp_path / "book.txt"), parse_overrides(small)), tmp_path / "run")
-    lm = PolyheadLM(str(tmp_path / "run"), device="cpu")
+    lm = opened(str(tmp_path / "run"), device="cpu")
     lm.model.save(tmp_path / "out", to="hf")
     theirs, requests = HFLM(pretrained=str(tmp_path / "out"), device="cpu"), asked("loglikelihood", *[pair for pair in PAIRS if len(pair[0]) < 99])
     found = lm.loglikelihood(requests, disable_tqdm=True)
@@ -149,15 +157,15 @@ def test_a_run_and_its_export_get_the_same_numbers(tmp_path: Path) -> None:
 def test_a_batch_and_an_order_change_nothing(tmp_path: Path) -> None:
     model = ph.load(gpt2(tmp_path / "model"))
     requests = asked("loglikelihood", *PAIRS)
-    alone = PolyheadLM(model, batch_size=1).loglikelihood(requests, disable_tqdm=True)
-    together = PolyheadLM(model).loglikelihood(requests[::-1], disable_tqdm=True)[::-1]
+    alone = opened(model, batch_size=1).loglikelihood(requests, disable_tqdm=True)
+    together = opened(model).loglikelihood(requests[::-1], disable_tqdm=True)[::-1]
     assert [one for one, _ in alone] == pytest.approx([one for one, _ in together], abs=1e-5)
     nats = model.score(ids=[1, *model.tokenizer.encode("My uncle forgets")])
     assert alone[2][0] == pytest.approx(-float(nats.sum()), abs=1e-4)
 
 
 def test_answers_to_one_question_are_computed_once(tmp_path: Path) -> None:
-    lm = PolyheadLM(str(gpt2(tmp_path / "model")), device="cpu")
+    lm = opened(str(gpt2(tmp_path / "model")), device="cpu")
     rows = []
     hook = lm.model.prepared.top.register_forward_hook(lambda _, given, __: rows.append(len(given[0].ids)))
     lm.loglikelihood(asked("loglikelihood", *[("The cat", f" {letter}") for letter in "q5x"]), disable_tqdm=True)
@@ -167,7 +175,7 @@ def test_answers_to_one_question_are_computed_once(tmp_path: Path) -> None:
 
 
 def test_draws_differ_by_request_and_repeat_by_seed(tmp_path: Path) -> None:
-    lm = PolyheadLM(str(gpt2(tmp_path / "model")), batch_size=2)
+    lm = opened(str(gpt2(tmp_path / "model")), batch_size=2)
     how = {"until": [], "max_gen_toks": 8, "do_sample": True, "temperature": 1.5, "top_p": 0.9}
     requests = asked("generate_until", *[("The cat", how)] * 3)
     found = lm.generate_until(requests, disable_tqdm=True)
@@ -182,7 +190,7 @@ def test_a_prefix_is_seen_whole(tmp_path: Path) -> None:
 
     text = ph.Tokenizer.train([TEXT], "bytes")
     net = decoder(text.vocab_size, pattern=Prefix()).build(seed=1).eval()
-    lm = PolyheadLM(ph.Model(net, text))
+    lm = opened(ph.Model(net, text))
     (nats, _), (last, _) = lm.loglikelihood(asked("loglikelihood", ("ab", "cd"), ("abc", "d")), disable_tqdm=True)
     ids = lm.tok_encode("abcd")
     with torch.inference_mode():
@@ -207,14 +215,17 @@ def task(tmp_path: Path) -> Path:
     return folder
 
 
-def local(folder: Path) -> TaskManager:
+def local(folder: Path) -> Any:
+    from lm_eval.tasks import TaskManager
+
     return TaskManager(include_path=str(folder), include_defaults=False)
 
 
-def test_local_tasks_from_a_run(task: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+def test_local_tasks_from_a_run(task: Path, tmp_path: Path) -> None:
+    from lm_eval import simple_evaluate
+
     run = train_tiny(tmp_path / "run/a")
-    lm = PolyheadLM(str(run), device="cpu")
+    lm = opened(str(run), device="cpu")
     found = simple_evaluate(lm, tasks=["choose", "roll", "write"], task_manager=local(task), bootstrap_iters=0)["results"]
     assert set(found) == {"choose", "roll", "write"} and 0 <= found["choose"]["acc,none"] <= 1
     nats = -sum(lm.loglikelihood_rolling(asked("loglikelihood_rolling", (TEXT[:200],)), disable_tqdm=True))
@@ -223,7 +234,10 @@ def test_local_tasks_from_a_run(task: Path, tmp_path: Path, monkeypatch) -> None
 
 @pytest.mark.slow
 def test_the_command(task: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    from lm_eval.tasks import TaskManager
+
+    from polyhead.generate.lm_eval import main
+
     monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))  # thousands of files
     run = train_tiny(tmp_path / "run/a")
     words = ["--tasks", "choose", "--include_path", str(task), "--device", "cpu", "--model_args"]
@@ -237,14 +251,14 @@ def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     from tests.generate.nets import decoder
 
     with pytest.raises(ConfigError, match="cannot generate"):
-        PolyheadLM(str(build_tiny(tmp_path / "tags", "tag")))
+        opened(str(build_tiny(tmp_path / "tags", "tag")))
     with pytest.raises(ConfigError, match="asks in texts"):
-        PolyheadLM(ph.Model(decoder().build(seed=0)))
+        opened(ph.Model(decoder().build(seed=0)))
     model = ph.load(gpt2(tmp_path / "model"))
     for words, fault in (({"parallelize": True}, "parallelize"), ({"dtype": "int8"}, "int8"), ({"batch_size": 0}, "batch_size"), ({"max_length": "x"}, "max_length")):
         with pytest.raises(ConfigError, match=fault):
-            PolyheadLM(model, **words)
-    lm = PolyheadLM(model)
+            opened(model, **words)
+    lm = opened(model)
     for how, fault in (({"max_gen_toks": 96}, "below 96"), ({"guidance": 3}, "guidance"), ({"max_gen_toks": 0}, "max_gen_toks")):
         with pytest.raises(UserError, match=fault):
             lm.generate_until(asked("generate_until", ("a", how)))
