@@ -1,5 +1,6 @@
 """LOGITS → TEXT. Reading order: model (what users hold), write (the loop), engine (prefill and step), sample, stop, beam;
-prompt turns text into what a model reads, senses (speech) are for models that see or hear, folder keeps models on disk."""
+prompt turns text into what a model reads, senses (speech) are for models that see or hear, folder keeps models on disk;
+lm_eval is for EleutherAI's harness and imported by itself."""
 
 from .beam import Beam, Hypothesis, beam_search
 from .engine import Engine, State
