@@ -115,4 +115,4 @@ def test_the_closing_words_name_them(polyhead, data: dict[str, str], tmp_path: P
     assert result.code == 0, result.err
     assert "validation loss" in result.out and "perplexity" not in result.out
     run = shlex.quote(str(tmp_path / "run"))
-    assert f'  polyhead run {run} "a text"\n  polyhead eval {run} --on DATA\n' in result.out
+    assert f'  polyhead run {run} "a text"\n  polyhead eval {run}\n' in result.out

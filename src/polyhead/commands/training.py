@@ -161,18 +161,16 @@ def next_commands(model: Model, folder: Path) -> list[str]:
     from polyhead.train.settings import read_config
 
     name, training = shlex.quote(str(folder)), read_config(folder).training
-    what, show = does(model.net), f"polyhead show {name}"
+    what, after = does(model.net), [f"polyhead eval {name}", f"polyhead show {name}"]
     if what in _USES:
         uses = (_TWO,) if what == "classify" and _paired(folder) else _USES[what]
-        on = " --on DATA" if training.objective.kind != "contrast" else ""  # other data for vectors must have scores
-        return [*(f"polyhead run {name}{use}" for use in uses), f"polyhead eval {name}{on}", show]
+        return [*(f"polyhead run {name}{use}" for use in uses), *after]
     if training.objective.writes == "nothing":  # what was learnt of hidden tokens is there to go on from
-        measured = [f"polyhead eval {name} --on TEXT"] if what == "fill" else []
-        return [f"polyhead train {name} DATA -o FOLDER", *measured, show]
+        return [f"polyhead train {name} DATA -o FOLDER", *(after if what == "fill" else after[1:])]
     answers = training.objective.writes == "answers"
     prompt = json.dumps(training.sample_prompt or ("a sentence" if answers else "Once upon a time"))
     more = [] if answers else [f"polyhead chat {name}"]
-    return [f"polyhead run {name} {prompt}", *more, f"polyhead eval {name} --on {'PAIRS' if answers else 'TEXT'}", show]
+    return [f"polyhead run {name} {prompt}", *more, *after]
 
 
 def _paired(folder: Path) -> bool:
