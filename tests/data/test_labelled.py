@@ -233,11 +233,3 @@ def test_the_last_part_with_a_class_of_its_own_says_so_and_what_to_do(tmp_path: 
     with pytest.raises(DataError, match="of the held-out part has the label 'late', which the training part does not have") as caught:
         pack(held, BYTES, tmp_path / "b", labels=packed.facts["labels"])
     assert "data.held=drawn" in str(caught.value.change)
-
-
-def test_one_class_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="one class alone"):
-        pack(open_source(table(tmp_path, ["same"] * 20)), BYTES, tmp_path / "a")
-    (tmp_path / "b.conll").write_text("one O\ntwo O\n\nthree O\n")
-    with pytest.raises(DataError, match="one tag alone"):
-        pack(open_source(tmp_path / "b.conll"), BYTES, tmp_path / "b")

@@ -97,3 +97,13 @@ def test_sources_longer_than_the_context_are_asked_as_far_as_they_are_read(tmp_p
     assert said and closing_words(model, tmp_path / "a")
     with pytest.raises(ConfigError, match="sample_prompt fills"):
         go("transformer-nano", str(tmp_path / "a.tsv"), tmp_path / "b", tokenizer__vocab_size=300, training__context=6, training__sample_prompt="one two three " * 9)
+
+
+def test_one_class_or_one_tag_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + "".join(f"{line}\tsame\n" for line in prose(30).splitlines()))
+    with pytest.raises(DataError, match="one class alone"):
+        go("bert-nano", str(tmp_path / "a.tsv"), tmp_path / "a", training__context=16)
+    (tmp_path / "b.conll").write_text("one O\ntwo O\n\nthree O\n\n" * 9)
+    with pytest.raises(DataError, match="one tag alone"):
+        go("bert-nano", str(tmp_path / "b.conll"), tmp_path / "b", training__context=16)
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()

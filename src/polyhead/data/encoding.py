@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .classes import numbering, sorted_labels, two_at_least
+from .classes import numbering, sorted_labels
 from .encoding_pictures import pictures
 from .encoding_turns import chats, preferences
 from .examplefile import ExampleWriter, ids_dtype
@@ -104,8 +104,6 @@ def _labelled(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None)
             f"{source.name} has numbers for labels, and the training part has classes",
             expected=", ".join(given[:20]), received="numbers", change="use data labelled alike",
         )  # fmt: skip
-    if given is None and problem == "single":
-        two_at_least(own or [], source.name)
     labels = None if own is None else list(given) if given is not None else own
     number = numbering(labels or [], source)
 
@@ -142,7 +140,6 @@ def _known(ids: list[int], text: str, tokenizer: Tokenizer) -> list[int]:
 def _tagged(source: Source, tokenizer: Tokenizer, given: Sequence[str] | None) -> tuple[Adding, Facts]:
     tags = (tag for one in source.examples() if isinstance(one, Tagged) for tag in one.tags)
     labels = list(given) if given is not None else sorted_labels(tags, source.name)
-    two_at_least(labels, source.name, "tag")
     number, dtype = numbering(labels, source), ids_dtype(len(labels))
 
     def add(writer: ExampleWriter, group: list[Tagged], at: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from polyhead.checkpoint import resolve
 from polyhead.data import Objective, Source, pack
+from polyhead.data.classes import two_at_least
 from polyhead.errors import ConfigError, DataError
 from polyhead.generate.folder import read_tokenizer
 from polyhead.nn import ModelSpec
@@ -58,6 +59,8 @@ def prepare(config: RunConfig, folder: Path, ranks: Ranks, tell: Tell, start: St
         made = _make(config, folder, lambda *_: None, start)
     tokenizer, train, held, notes = made
     facts, objective = facts_of(train), config.training.objective
+    if facts.get("problem") in ("single", "tag"):
+        two_at_least(facts["labels"], str(config.data.path), "tag" if facts["problem"] == "tag" else "class")
     if spec is None:
         spec = spec_for(config.training.trained, spec_of(config, None if tokenizer is None else tokenizer.vocab_size, facts))
     given = Given(spec, context_of(config, spec), tokenizer, config.data.documents)
