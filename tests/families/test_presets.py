@@ -312,7 +312,7 @@ def test_an_empty_mapping_clears_before_it_is_filled() -> None:
 
 def test_an_override_into_nothing_or_into_a_value() -> None:
     error = refused(override, preset("gpt2"), {"decodr.layers": 3})
-    assert "unknown key decodr" in error.message and error.change == "write decoder"
+    assert "unknown key decodr" in error.message and error.change == "write decoder.layers"
     error = refused(override, preset("gpt2"), {"decoder.layers.deep": 3})
     assert "points into a single value" in error.message and "decoder.layers" in error.change
     assert "encoder.width is missing" in str(refused(override, preset("gpt2"), {"encoder.layers": 3}))
