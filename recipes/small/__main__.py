@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,16 @@ def make(recipe: Small, folder: Path, seed: int) -> None:
 
 def run(recipe: Small, out: Path, seed: int, settings: Mapping[str, Any]) -> int:
     """Train every run, judge them together, write result.json; 0 if all is reached, else 1."""
-    models, cost = {}, {}
+    models: dict[str, Any] = {}
+    cost = _costs(out / "result.json")
     for name, own in (recipe.runs or {recipe.name: {}}).items():
         own = {key: str(out / "data" / value) if key == "data.path" else value for key, value in own.items()}
         print(f"— {name}", flush=True)
+        made: list[int] = []
         wall, processor = time.perf_counter(), time.process_time()
-        ph.train(str(recipe.recipe), own.pop("data.path", str(out / "data" / "train.jsonl")), out / name, {"seed": seed, **own, **settings}, resume=True, tell=told)
-        cost[name] = {"seconds": round(time.perf_counter() - wall, 1), "processor_seconds": round(time.process_time() - processor, 1)}
+        ph.train(str(recipe.recipe), own.pop("data.path", str(out / "data" / "train.jsonl")), out / name, {"seed": seed, **own, **settings}, resume=True, tell=partial(told, made))
+        if made or name not in cost:  # else it was finished before
+            cost[name] = {"seconds": round(time.perf_counter() - wall, 1), "processor_seconds": round(time.process_time() - processor, 1)}
         models[name] = ph.load(out / name)
     found = recipe.judge(models, out / "data")
     result = {
@@ -72,13 +76,20 @@ def run(recipe: Small, out: Path, seed: int, settings: Mapping[str, Any]) -> int
     return tell_result(recipe, found)
 
 
-def told(event: str, fields: dict[str, Any]) -> None:
-    """A line whenever the held-out part was read."""
+def told(made: list[int], event: str, fields: dict[str, Any]) -> None:
+    """A line whenever the held-out part was read; `made` grows with every step."""
+    if event == "step":
+        made.append(fields["step"])
     if event == "step" and "val_loss" in fields:
         more = "".join(f"  {name.removeprefix('val_')} {value:.3f}" for name, value in fields.items() if name.startswith("val_") and name != "val_loss")
         print(f"step {fields['step']:>5}  loss {fields['loss']:.3f}  held out {fields['val_loss']:.3f}{more}  {fields['seconds']:.0f} s", flush=True)
     elif event == "note":
         print(f"note: {fields['text']}", flush=True)
+
+
+def _costs(path: Path) -> dict[str, dict[str, float]]:
+    """What the training of each run took when it was made."""
+    return json.loads(path.read_text(encoding="utf-8"))["training"] if path.exists() else {}
 
 
 def tell_result(recipe: Small, found: Judged) -> int:

@@ -1,6 +1,6 @@
 """Sums of many steps, answered at once or with every step written down (Nye et al. 2021, arXiv 2112.00114; Wei et al. 2022,
 arXiv 2201.11903). "7+5*3-8" goes from left to right, and only the last digit is kept: 7+5 is 2, times 3 is 6, minus 8 is 8.
-Both models see the same sums in the same number of updates; a layered model that answers at once runs out of depth."""
+The scratchpad holds what is done and what it makes, +5=2*3=6-8=8; the last digit is the answer. Both models see the same sums in the same number of updates; a layered model that answers at once runs out of depth."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def steps_of(text: str) -> str:
     return found
 
 
+def scratchpad(text: str) -> str:
+    """Every step of a sum with what it makes."""
+    return "".join(f"{text[2 * i + 1 : 2 * i + 3]}={made}" for i, made in enumerate(steps_of(text)))
+
+
 def sum_of(draw: random.Random, steps: int) -> str:
     """A sum whose last digit depends on every digit in it: it is multiplied by 3, 7 and 9 alone."""
     text = draw.choice("0123456789")
@@ -42,14 +47,14 @@ def write(folder: Path, seed: int) -> None:
     write_rows(folder / "judged.jsonl", [{"prompt": f"{text}=", "completion": steps_of(text)[-1]} for text in judged])
     sums = list(others(lambda: sum_of(draw, draw.randint(FEWEST, MOST)), TRAINED, str, barred))
     write_rows(folder / "direct.jsonl", [{"prompt": f"{text}=", "completion": steps_of(text)[-1]} for text in sums])
-    write_rows(folder / "scratchpad.jsonl", [{"prompt": f"{text}=", "completion": steps_of(text)} for text in sums])
+    write_rows(folder / "scratchpad.jsonl", [{"prompt": f"{text}=", "completion": scratchpad(text)} for text in sums])
 
 
 def judge(models: Mapping[str, Any], folder: Path) -> Judged:
     """The share of right last digits by the number of steps; what was written before it is not judged."""
     rows = read_rows(folder / "judged.jsonl")
     asked, right = [row["prompt"] for row in rows], [row["completion"] for row in rows]
-    given = {name: written(model, asked, BEYOND + 1) for name, model in models.items()}
+    given = {name: written(model, asked, 4 * BEYOND + 1 if name == "scratchpad" else 2) for name, model in models.items()}
     figures = []
     for name, answers in given.items():
         ok = [(len(a) // 2 - 1, g[-1:] == r) for a, g, r in zip(asked, answers, right, strict=True)]

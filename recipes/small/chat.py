@@ -10,7 +10,7 @@ from typing import Any
 
 from .base import Figure, Judged, Small, distinct, drawer, read_rows, share, write_rows, written
 
-TRAINED, ASKED = 20000, 300
+TRAINED, ASKED = 6000, 200
 Turn = tuple[str, str]
 
 GREETINGS = ("Hi, I am {name}.", "Hello! My name is {name}.", "Good morning, {name} is my name.", "Hi there. They call me {name}.")
@@ -54,7 +54,7 @@ def write(folder: Path, seed: int) -> None:
     new: Callable[[int], list[str]] = lambda count: list(distinct(lambda: name_of(draw), count, str, names))  # noqa: E731
     judged = [(asked, talk(draw, *new(2), asked)) for asked in QUESTIONS for _ in range(ASKED)]
     write_rows(folder / "judged.jsonl", [{"asked": asked, "messages": messages} for asked, messages in judged])
-    known = new(3000)
+    known = new(TRAINED // 4)
     kinds = ("name", "name", "other", "likes")
     write_rows(folder / "train.jsonl", [{"messages": talk(draw, *draw.sample(known, 2), draw.choice(kinds))} for _ in range(TRAINED)])
 

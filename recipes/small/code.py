@@ -29,8 +29,8 @@ ONE = {"twice": ("twice {a}", "the double of {a}"), "square": ("the square of {a
 
 
 def described(draw: random.Random, count: int) -> Part:
-    """A description of `count` operations and its expression. What stands within another is put in brackets by words, too:
-    "( … )" where it begins with none of the fixed ones."""
+    """A description of `count` operations and its expression. A description within another stands in brackets; the expression has
+    those alone that it needs."""
     if count == 0:
         word = draw.choice(("a", "b", "c", "a", "b", "c", str(draw.randint(2, 9))))
         return Part(word, word, 2)
