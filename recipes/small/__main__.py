@@ -69,7 +69,7 @@ def run(recipe: Small, out: Path, seed: int, settings: Mapping[str, Any]) -> int
         models[name] = ph.load(out / name)
     found = recipe.judge(models, out / "data")
     result = {
-        "recipe": recipe.name, "seed": seed, "version": ph.__version__, "figures": [figure._asdict() | {"reached": figure.reached} for figure in found.figures],
+        "recipe": recipe.name, "seed": seed, "version": ph.__version__, "settings": dict(settings), "figures": [figure._asdict() | {"reached": figure.reached} for figure in found.figures],
         "training": cost, "threads": _threads(), "machine": platform.processor() or platform.machine(), "samples": found.samples,
     }  # fmt: skip
     (out / "result.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

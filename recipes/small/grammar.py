@@ -10,7 +10,7 @@ from typing import Any
 from .base import Figure, Judged, Small, distinct, drawer, share
 from .grammars import accepts, english, sentence
 
-TRAINED, ASKED, LONGEST = 20000, 1000, 40
+TRAINED, ASKED, LONGEST = 12000, 500, 40
 
 
 def write(folder: Path, seed: int) -> None:

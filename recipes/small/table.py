@@ -17,7 +17,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     lines = ["| recipe | seed | processor time | figure | measured | should be |", "|---|---|---|---|---|---|"]
     for result in results:
         seconds = sum(run["processor_seconds"] for run in result["training"].values())
-        first = f"| `{result['recipe']}` | {result['seed']} | {seconds:,.0f} s "
+        changed = "".join(f", {name}={value}" for name, value in result["settings"].items())
+        first = f"| `{result['recipe']}`{changed} | {result['seed']} | {seconds:,.0f} s "
         for figure in result["figures"]:
             reach = "" if figure["reach"] is None else f"{'≤' if figure['under'] else '≥'} {figure['reach']:g}{'' if figure['reached'] else ', not reached'}"
             lines.append(f"{first}| {figure['name']} | {figure['value']:.3f} | {reach} |")

@@ -318,7 +318,7 @@ def test_a_recipe_from_end_to_end(name: str, few: None, tmp_path: Path, capsys: 
 
 def test_results_become_a_table_in_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = [base.Figure("exact", 0.5, 0.9), base.Figure("chance", 0.01, 0.05, under=True), base.Figure("beside it", 2.0)]
-    result = {"recipe": "verbs", "seed": 3, "training": {"a": {"processor_seconds": 20.2}, "b": {"processor_seconds": 30.1}}, "figures": [f._asdict() | {"reached": f.reached} for f in figures]}
+    result = {"recipe": "verbs", "seed": 3, "settings": {"training.steps": 9}, "training": {"a": {"processor_seconds": 20.2}, "b": {"processor_seconds": 30.1}}, "figures": [f._asdict() | {"reached": f.reached} for f in figures]}
     (tmp_path / "result.json").write_text(json.dumps(result))
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}old\n{table.END}\nafter\n")
@@ -326,6 +326,6 @@ def test_results_become_a_table_in_a_page(tmp_path: Path, capsys: pytest.Capture
         assert table.main([str(tmp_path), "--into", str(page)]) == 0
     rows = page.read_text().splitlines()
     assert rows[0] == "before" and rows[-1] == "after" and "old" not in rows
-    assert rows[4] == "| `verbs` | 3 | 50 s | exact | 0.500 | ≥ 0.9, not reached |" and rows[5].endswith("| 0.010 | ≤ 0.05 |") and rows[6].endswith("| 2.000 |  |")
+    assert rows[4] == "| `verbs`, training.steps=9 | 3 | 50 s | exact | 0.500 | ≥ 0.9, not reached |" and rows[5].endswith("| 0.010 | ≤ 0.05 |") and rows[6].endswith("| 2.000 |  |")
     (tmp_path / "bare.md").write_text("nothing\n")
     assert table.main([str(tmp_path), "--into", str(tmp_path / "bare.md")]) == 2 and "has no line" in capsys.readouterr().err
