@@ -52,7 +52,7 @@ def demo(
     again: Annotated[bool, typer.Option("--again", help="Remove a finished demo and start anew.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a small GPT offline, in under two minutes.
+    """Train a small GPT offline, in about two minutes.
 
     The text is the source and documentation of this Python's own library, so nothing is downloaded. A demo that was
     interrupted goes on where it stopped.

@@ -23,7 +23,7 @@ _SKIP = {
     "pydoc_data", "site-packages", "test", "tests", "turtledemo", "venv",
 }  # fmt: skip
 
-# What the demo trains, chosen so that all of it, imports and report included, stays under two minutes on two slow cores.
+# What the demo trains, chosen so that all of it, imports and report included, stays at about two minutes on two slow cores.
 SETTINGS: dict[str, Any] = {
     "data.holdout": 0.01,
     "training.steps": 400,
