@@ -1,0 +1,1 @@
+"""One file per claim; each ends in `CLAIM = Claim(...)`."""
