@@ -1,0 +1,1 @@
+"""What Transformers are compared with: small modules of the lab alone."""
