@@ -3,4 +3,5 @@
     claim     what a claim is: what is said, how it is measured, the rule that gives the verdict, the figure
     table     the numbers of a claim by arm and seed, with intervals
     claims/   one file per claim
+    pages/    a page for every question of the notes, one file of them per topic
 """

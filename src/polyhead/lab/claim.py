@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Topic = Literal[
     "attention", "heads", "masks", "positions", "feed-forward", "residuals and norms", "training", "efficiency",
-    "generation", "families", "tokens", "uses", "scale",
+    "generation", "families", "tokens", "output layer", "uses", "scale",
 ]  # fmt: skip
 Kind = Literal["exact", "counting", "trained", "published"]
 Mode = Literal["quick", "full", "smoke"]
