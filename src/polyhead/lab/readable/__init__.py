@@ -1,0 +1,1 @@
+"""Well-known algorithms written to be read: slower than those of the package, and tested against them."""
