@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyhead.tasks.bootstrap import bootstrap
+from polyhead.tasks.bootstrap import bootstrap_means
 
 Numbers = Mapping[str, Any]  # what one measurement found: numbers, or lists of numbers, by name; JSON
 
@@ -45,17 +45,22 @@ class Table:
         return self.values(arm, name).mean(0)
 
     def interval(self, arm: str, name: str) -> Interval:
-        return _interval(self.values(arm, name))
+        return interval(self.values(arm, name))
 
     def gap(self, arm: str, other: str, name: str) -> Interval:
         """other less arm, seed by seed: an interval without zero in it says that they differ."""
-        return _interval(self.values(other, name) - self.values(arm, name))
+        return interval(self.values(other, name) - self.values(arm, name))
 
 
-def _interval(values: np.ndarray) -> Interval:
-    mean = float(values.mean())
+def interval(values: np.ndarray) -> Interval:
+    """Of (seeds,) numbers."""
+    return Interval(*(float(number) for number in band(values)))
+
+
+def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """values (seeds,) or (seeds, points) → mean, low, high, each () or (points,), point by point as `Interval`."""
+    mean = values.mean(0)
     if len(values) < 2:
-        return Interval(mean, mean, mean)
-    middle: Callable[[np.ndarray], np.ndarray] = lambda sums: sums[:, 0] / len(values)  # noqa: E731
-    low, high = bootstrap(values, middle)
-    return Interval(mean, low, high)
+        return mean, mean, mean
+    low, high = bootstrap_means(values.reshape(len(values), -1))
+    return mean, low.reshape(mean.shape), high.reshape(mean.shape)

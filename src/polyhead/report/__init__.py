@@ -4,6 +4,7 @@ drawing.py    draw(spec): the forward pass, stack by stack, kind by kind; steps.
 counting.py   parameters by part and kind of layer, bytes of cache
 differing.py  differences(a, b): what tells two architectures apart, in the field's words
 chart.py      a line chart as SVG
+figures.py    how figures look, on a light and a dark page
 page.py       write_report(folder): everything a run left behind → report.html
 """
 

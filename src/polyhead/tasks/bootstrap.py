@@ -26,6 +26,15 @@ def bootstrap(stats: np.ndarray, combine: Combine, n: int = 1000, seed: int = 0,
     return _middle(np.concatenate(found), level)
 
 
+def bootstrap_means(stats: np.ndarray, n: int = 1000, seed: int = 0, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), each (k,), of the mean of every column of stats (N, k), as `bootstrap` gives them one by one; NaN where a
+    column has a number that is not finite."""
+    means = np.concatenate([counts @ stats / len(stats) for counts in _resamples(len(stats), n, seed)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    known = np.isfinite(stats).all(0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
 def bootstrap_examples(stats: np.ndarray, combine: Combine, n: int = 1000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
     """As `bootstrap`, for metrics that are no function of sums, such as Spearman's: combine takes the examples of each
     resample, (R, N, k)."""
