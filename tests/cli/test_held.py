@@ -82,6 +82,10 @@ def test_a_part_with_a_name_and_options_of_its_own(polyhead, tmp_path: Path, mon
     assert json.loads(polyhead("eval", "run", "--json").out)["n"] == 6
     found = json.loads(polyhead("eval", "run", "--on", "dev.tsv", "--columns", "0,2", "--no-header", "--max-bad", "0.5", "--json").out)
     assert found == json.loads(polyhead("eval", "run", "--json").out)
+    usual = polyhead("eval", "run", "--on", "dev.tsv", "--no-header", "--max-bad", "0.5", "--json")
+    assert json.loads(usual.out) == found, "named data is read by the run's columns"
+    Path("two.tsv").write_text("".join(f"word {'ab'[i % 2]} {i}\t{'xy'[i % 2]}\n" for i in range(4)))
+    assert json.loads(polyhead("eval", "run", "--on", "two.tsv", "--no-header", "--json").out)["n"] == 4, "data without those columns by its shape"
     strict = polyhead("eval", "run", "--on", "dev.tsv", "--columns", "0,2", "--no-header")
     assert strict.code == 2 and "1 of 7 rows are broken" in strict.err
     refused = polyhead("eval", "run", "--columns", "0,2")

@@ -56,7 +56,7 @@ def run_eval(path: str | Path, data: str | None, asked: Asked, device: str, as_j
 
     check_references(asked.references)
     model = load(path, device=pick_device(device))
-    on = On(data, partial(_opened, data, asked, _labels(model))) if data is not None else _own(model, path, asked)
+    on = On(data, partial(_opened, data, asked, _labels(model), _columns(path))) if data is not None else _own(model, path, asked)
     with tempfile.TemporaryDirectory(prefix="polyhead-", ignore_cleanup_errors=True) as scratch:
         found = evaluate_model(model, on, Path(scratch), asked, Path(path))
     if as_json:
@@ -261,12 +261,24 @@ def _reference(model: Model, path: Path | None) -> tuple[Model | None, float, st
     return None, beta, None
 
 
-def _opened(data: str, asked: Asked, labels: Literal["numbers"] | None, kind: str | None) -> Source:
+def _columns(path: str | Path) -> str | None:
+    """The columns that a run was told to read: other data of its kind mostly has them too."""
+    return config_of(path).data.columns if (Path(path) / "config.yaml").is_file() else None
+
+
+def _opened(data: str, asked: Asked, labels: Literal["numbers"] | None, usual: str | None, kind: str | None) -> Source:
+    """The data that is named; usual: the columns of the run, taken where nobody asks for others and the data has them."""
     from polyhead.train import DataConfig
     from polyhead.train.reading import open_data
 
     given = {name: getattr(asked, name) for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None}
-    return open_data(DataConfig(path=data, labels=labels, **given), data, kind, "any" if kind == "images" else None)  # pictures as they are: the model has a size
+    size = "any" if kind == "images" else None  # pictures as they are: the model has a size
+    if usual is not None and asked.columns is None:
+        try:
+            return open_data(DataConfig(path=data, labels=labels, **{**given, "columns": usual}), data, kind, size)
+        except (ConfigError, DataError):
+            pass  # it has not these columns: what its shape says, then
+    return open_data(DataConfig(path=data, labels=labels, **given), data, kind, size)
 
 
 def _notes(*told: Any) -> None:
