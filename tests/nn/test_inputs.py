@@ -7,9 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyhead import nn as ph
-from polyhead.families import for_objective, override, with_context, with_vocab
+from polyhead.families import for_objective, override, preset, with_context, with_vocab
 from polyhead.nn.init import initialise
 from polyhead.report.drawing import draw
+from polyhead.train.optim import role
 
 from ..conformance import laws, specs
 from .peers import vision_spec
@@ -51,6 +52,32 @@ def test_patches_are_products_row_by_row_with_the_class_vector_first():
     same(x, torch.stack([e.norm(naive_patches(model, one) + e.position.weight) for one in image]))
     ragged = torch.nn.functional.pad(image, (0, 1, 0, 1), value=9.0)
     assert torch.equal(model(ph.Tokens(signal=ragged)), model(ph.Tokens(signal=image))), "a cut square is not read"
+
+
+@torch.no_grad()
+def test_a_stem_halves_the_image_with_each_convolution():
+    """Against a convolution written out: padded by a pixel, each place the sum over its 3 × 3."""
+    model = specs.build(seen(image={"image": 8, "patch": 4, "stem": (5, 7)}))
+    e, image = model.encoder.embed, randn(1, 3, 8, 8)
+
+    def halved(x, conv):
+        padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
+        places = [[torch.einsum("oikl,ikl->o", conv.weight, padded[0, :, r : r + 3, c : c + 3]) + conv.bias for c in range(0, x.shape[3], 2)] for r in range(0, x.shape[2], 2)]
+        made = torch.stack([torch.stack(row, -1) for row in places], -2)
+        return (0.5 * made * (1 + torch.erf(made / math.sqrt(2))))[None]
+
+    made = halved(halved(image, e.stem[0]), e.stem[1])[0].flatten(1).T
+    want = torch.cat([e.cls[None], made @ e.patch.weight.flatten(1).T + e.patch.bias]) + e.position.weight
+    same(e(ph.Tokens(signal=image), ph.At.of(ph.Tokens(signal=image), 5))[0], want)
+    ragged = torch.nn.functional.pad(image, (0, 3, 0, 1), value=9.0)
+    assert torch.equal(model(ph.Tokens(signal=ragged)), model(ph.Tokens(signal=image))), "a cut square is not read"
+    drawn = draw(model.spec)
+    assert "gelu(conv1(pixels) + b)" in drawn and "gelu(conv2(x) + b)" in drawn
+
+
+def test_a_product_per_place_is_a_matrix_for_the_optimizer():
+    named = dict(seen(image={"image": 8, "patch": 4, "stem": (5, 7)}).build().named_parameters())
+    assert {role(n, p) for n, p in named.items() if "embed" in n and n.endswith(("stem.0.weight", "stem.1.weight", "patch.weight"))} == {"embedding"}
 
 
 @torch.no_grad()
@@ -121,7 +148,7 @@ def test_a_decoder_over_frames_steps_as_it_runs_in_full():
         model.encoder.new_cache(1, 4)
 
 
-@pytest.mark.parametrize("spec", [seen(), seen(image={"bias": False, "class_token": False, "mask_token": True}), heard()])
+@pytest.mark.parametrize("spec", [seen(), seen(image={"bias": False, "class_token": False, "mask_token": True}), seen(image={"stem": (5,)}), heard()])
 def test_counts_are_true(spec):
     laws.law_params(spec)
     model, rows = specs.build(spec, torch.float32).use("reference"), 2
@@ -223,6 +250,8 @@ def test_impossible_embeddings_are_refused(fields, message):
         ph.EmbeddingSpec(**fields)
     with pytest.raises(ValueError, match="fit into the image"):
         ph.Patches(image=4, patch=5)
+    with pytest.raises(ValueError, match="expected patch 8, got 4"):
+        ph.Patches(image=8, patch=4, stem=(4, 8, 8))
 
 
 def test_a_model_without_a_vocabulary_goes_through_what_changes_one():

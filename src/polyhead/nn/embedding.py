@@ -172,7 +172,10 @@ class PatchEmbedding(SignalEmbedding):
         patches = spec.input
         assert isinstance(patches, Patches)
         self.side, self.channels = patches.patch, patches.channels
-        self.patch = nn.Conv2d(patches.channels, width, self.side, stride=self.side, bias=patches.bias)
+        pairs = zip((patches.channels, *patches.stem), patches.stem, strict=False)
+        self.stem = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
+        side, channels = patches.window
+        self.patch = nn.Conv2d(channels, width, side, stride=side, bias=patches.bias)
         self.cls = nn.Parameter(torch.empty(width)) if patches.class_token else None
         self.mask = nn.Parameter(torch.empty(width)) if patches.mask_token else None
 
@@ -197,12 +200,16 @@ class PatchEmbedding(SignalEmbedding):
 
     def forward(self, tokens: Tokens, at: At, valid: Tensor | None = None) -> Tensor:
         assert tokens.signal is not None, "length() has seen it"
-        x = self.patch(tokens.signal.to(self.patch.weight.dtype)).flatten(2).transpose(1, 2)
+        x, (rows, columns) = tokens.signal.to(self.patch.weight.dtype), self.grid(tokens)
+        x = x[..., : rows * self.side, : columns * self.side]
+        for conv in self.stem:
+            x = F.gelu(conv(x))
+        x = self.patch(x).flatten(2).transpose(1, 2)
         if tokens.masked is not None and self.mask is not None:
             x = torch.where(tokens.masked.unsqueeze(-1), self.mask, x)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), 1, -1), x], 1)
-        return self.finish(self.position.embed(x, at.pos, self.grid(tokens)), valid)
+        return self.finish(self.position.embed(x, at.pos, (rows, columns)), valid)
 
 
 class FrameEmbedding(SignalEmbedding):

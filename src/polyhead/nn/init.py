@@ -50,7 +50,7 @@ Init = Annotated[NormalInit | XavierInit | ZeroOutInit, Field(discriminator="kin
 
 FIRST_LOGIT = 0.4  # deviation of a first logit at most: it adds half its square to ln V, under 2 % from 60 classes on
 TABLES = ("embed.token", "embed.types", "embed.position", "relative.")
-STEMS = ("embed.patch", "embed.conv")  # convolutions: a row is a whole window
+STEMS = ("embed.patch", "embed.conv", "embed.stem")  # convolutions: a row is a whole window
 WRITERS = (".o.weight", ".down.weight", ".down", ".shared.down.weight")  # matrices whose output joins the stream
 
 

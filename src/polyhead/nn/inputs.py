@@ -20,7 +20,9 @@ class Patches(Spec):
     square at the right and lower edge is not read (ViT, Dosovitskiy et al. 2021, arXiv 2010.11929, eq. 1).
 
     image: side of the square images it is made for. class_token: a learned vector stands before the patches.
-    mask_token: a learned vector that may stand for hidden patches (DINOv2, arXiv 2304.07193 §4).
+    mask_token: a learned vector that may stand for hidden patches (DINOv2, arXiv 2304.07193 §4). stem: channels of 3 × 3
+    convolutions that take every other pixel, with an exact GELU behind each, before a product per place: 2^layers pixels a
+    patch; small models learn faster from overlapping squares (Xiao et al. 2021, arXiv 2106.14881, without its BatchNorm).
     """
 
     kind: Literal["patches"] = "patches"
@@ -30,6 +32,13 @@ class Patches(Spec):
     bias: bool = True
     class_token: bool = True
     mask_token: bool = False
+    stem: tuple[Annotated[int, Field(gt=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _halves(self) -> Patches:
+        if self.stem and self.patch != 2 ** len(self.stem):
+            raise ValueError(f"each convolution of a stem halves the image: expected patch {2 ** len(self.stem)}, got {self.patch}")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Patches:
@@ -42,12 +51,21 @@ class Patches(Spec):
         """Vectors that an image of the stated size becomes."""
         return (self.image // self.patch) ** 2 + self.class_token
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Side and channels of what the matrix of a patch multiplies: its pixels, or what the stem makes of them."""
+        return (1, self.stem[-1]) if self.stem else (self.patch, self.channels)
+
     def params(self, width: int) -> int:
-        weights = self.channels * self.patch**2 * width
-        return weights + (self.bias + self.class_token + self.mask_token) * width
+        side, channels = self.window
+        stem = sum(9 * a * b + b for a, b in zip((self.channels, *self.stem), self.stem, strict=False))
+        return stem + channels * side**2 * width + (self.bias + self.class_token + self.mask_token) * width
 
     def flops(self, width: int, tokens: int, rows: int) -> int:
-        return 2 * rows * (tokens - self.class_token) * self.channels * self.patch**2 * width
+        side, channels = self.window
+        pairs, depth = zip((self.channels, *self.stem), self.stem, strict=False), len(self.stem)
+        stem = sum(9 * a * b * 4 ** (depth - 1 - i) for i, (a, b) in enumerate(pairs))  # per patch: a quarter of the places each time
+        return 2 * rows * (tokens - self.class_token) * (stem + channels * side**2 * width)
 
 
 class Frames(Spec):

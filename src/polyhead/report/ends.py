@@ -67,17 +67,28 @@ def _patches(spec: Any, width: int, length: str) -> list[Step]:
     vectors = spec.positions
     steps = [
         Step("pixels", shape("B", spec.channels, spec.image, spec.image), f"{length} = {vectors} vectors of an image of this size"),
+        *_stem(spec),
         Step(
-            f"x = patches·Wpatch{' + b' if spec.bias else ''}", shape("B", side * side, width),
-            f"{side} × {side} squares of {spec.patch} × {spec.patch} pixels, {n} → {width}",
+            f"x = {'places' if spec.stem else 'patches'}·Wpatch{' + b' if spec.bias else ''}", shape("B", side * side, width),
+            f"{spec.stem[-1]} → {width}" if spec.stem else f"{side} × {side} squares of {spec.patch} × {spec.patch} pixels, {n} → {width}",
         ),
     ]  # fmt: skip
     if spec.mask_token:
         steps.append(Step("x = mask where hidden", "", "a learned vector, in training only"))
     if spec.class_token:
         steps.append(Step("x = [cls, x]", shape("B", length, width), "a learned vector stands first"))
-    known = ("image", "patch", "channels", "bias", "class_token", "mask_token")
+    known = ("image", "patch", "channels", "bias", "class_token", "mask_token", "stem")
     return steps + [Step(more) for more in words.fields(spec, skip=known)]
+
+
+def _stem(spec: Any) -> list[Step]:
+    pairs = zip((spec.channels, *spec.stem), spec.stem, strict=False)
+    name, steps = "pixels", []
+    for i, (a, b) in enumerate(pairs, 1):
+        side = spec.image // spec.patch * 2 ** (len(spec.stem) - i)
+        steps.append(Step(f"x = gelu(conv{i}({name}) + b)", shape("B", b, side, side), f"over 3 × 3, every other one, {a} → {b}"))
+        name = "x"
+    return steps
 
 
 def _frames(spec: Any, width: int, length: str) -> list[Step]:

@@ -113,7 +113,8 @@ def role(name: str, parameter: Tensor) -> str:
     path = name.removeprefix("beside.").split(".")
     if path[-1] in ("lora_a", "lora_b"):
         return "lora"
-    vector = parameter.ndim < 2 or 1 in parameter.shape[-2:]
+    shape = parameter.shape[-2:] if parameter.ndim < 4 else (len(parameter), parameter[0].numel())  # a convolution's rows are windows
+    vector = parameter.ndim < 2 or 1 in shape
     if vector or path[-1] == "bias" or any("norm" in part for part in path):
         return "scalar"
     if path[0] == "heads":
