@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from polyhead.commands import demo
+from polyhead.data import library
 
 
 @pytest.fixture
@@ -17,19 +18,18 @@ def small(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     settings = demo.SETTINGS | {"training.batch": 2, "training.context": 32, "training.sample_tokens": 8, "training.threads": 1,
                                 "model.decoder.layers": 1, "model.decoder.width": 32}  # fmt: skip
     monkeypatch.setattr(demo, "SETTINGS", settings)
-    monkeypatch.setattr(demo, "_SIZE", 300_000)
-    monkeypatch.setattr(demo.select, "__defaults__", (300_000,))
+    monkeypatch.setattr(library.select, "__defaults__", (300_000,))
     return folder
 
 
 def test_the_corpus_is_this_pythons_library_and_always_the_same(tmp_path: Path) -> None:
-    size, count = demo.write_corpus(tmp_path / "a/corpus.jsonl")
-    assert demo.write_corpus(tmp_path / "b/corpus.jsonl") == (size, count)
+    size, count = library.write_corpus(tmp_path / "a/corpus.jsonl")
+    assert library.write_corpus(tmp_path / "b/corpus.jsonl") == (size, count)
     assert (tmp_path / "a/corpus.jsonl").read_bytes() == (tmp_path / "b/corpus.jsonl").read_bytes()
     rows = [json.loads(line) for line in (tmp_path / "a/corpus.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == count > 50 and 2_000_000 < size <= 6_000_000
-    library = Path(sysconfig.get_path("stdlib"))
-    assert rows[0]["text"] == (library / rows[0]["name"]).read_text(encoding="utf-8")
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    assert rows[0]["text"] == (stdlib / rows[0]["name"]).read_text(encoding="utf-8")
     assert not [row["name"] for row in rows if {"test", "site-packages", "idlelib", "lib2to3"} & set(Path(row["name"]).parts)]
 
 
@@ -37,7 +37,7 @@ def test_a_python_without_its_source_says_so(tmp_path: Path) -> None:
     from polyhead.errors import DataError
 
     with pytest.raises(DataError, match="too little source"):
-        demo.write_corpus(tmp_path / "corpus.jsonl", library=tmp_path)
+        library.write_corpus(tmp_path / "corpus.jsonl", tmp_path)
 
 
 def test_the_demo_trains_tells_and_reports(polyhead, small: Path) -> None:
@@ -62,7 +62,7 @@ def test_an_interrupted_demo_goes_on(polyhead, small: Path) -> None:
     from polyhead.errors import Stopped
     from polyhead.train import build_config, train_run
 
-    demo.write_corpus(small / "d" / demo.CORPUS)
+    library.write_corpus(small / "d" / demo.CORPUS)
     config = build_config("gpt-nano", str(Path("d") / demo.CORPUS), demo.SETTINGS | {"training.steps": 6, "training.save_every": 2})
 
     def stop(name: str, fields: dict) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from polyhead.cli import main
 from polyhead.commands import demo
+from polyhead.data import library
 from tests.tiny import SMALL, SMALL_ENCODER, TRAINING, build_tiny, families_as_before, train_tiny, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def tiny_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"training.batch": 2, "training.context": 64, "training.sample_tokens": 8, "training.threads": 1, "training.steps": 5,
              "training.eval_every": 5, "model.decoder.layers": 1, "model.decoder.width": 32}  # fmt: skip
     monkeypatch.setattr(demo, "SETTINGS", demo.SETTINGS | small)
-    monkeypatch.setattr(demo.select, "__defaults__", (300_000,))
+    monkeypatch.setattr(library.select, "__defaults__", (300_000,))
 
 
 def lay_out(folder: Path, needs: str, runs: dict[str, Path]) -> None:

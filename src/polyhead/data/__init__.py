@@ -16,6 +16,7 @@ arrays.py       pictures as arrays: idx files and .npz
 chats.py        conversations and preferences, in the spellings of the public sets
 naming.py       a data set, its subset and its part in one string
 hub.py          data sets through the `datasets` library
+library.py      a corpus every machine has: its own Python's library
 corpus.py       a corpus that can be read again and again; the survey that reads it first
 holdout.py      which document belongs to which part
 pieces.py       text in bounded memory

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyhead.report.figures import BACK, COLOURS, GRID, INK, MUTED, Format, colour, contrast, figure, shades, theme, to_bytes
+from polyhead.report.figures import (
+    BACK,
+    COLOURS,
+    GRID,
+    INK,
+    MUTED,
+    Format,
+    colour,
+    contrast,
+    figure,
+    shades,
+    theme,
+    to_bytes,
+)
 
 from .table import Table, band
 
