@@ -1,7 +1,7 @@
 """The book's pages: one for every question that the notes ask, as data in one YAML file per topic beside this one.
 
-A page's texts are plain paragraphs with **bold**, `code` and lists, mathematics in Unicode; its formula is LaTeX of the
-part that matplotlib draws. No page states a number that the lab measured: those stand beside it, from the claims it names.
+A page's texts are plain paragraphs with **bold**, *emphasis*, `code` and lists, mathematics in Unicode; its formula is
+LaTeX of the part that matplotlib draws. No page states a number that the lab measured: those stand beside it, from the claims it names.
 """
 
 from __future__ import annotations
