@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyhead import nn as ph
-from polyhead.families import for_objective, override, preset, with_context, with_vocab
+from polyhead.families import for_objective, override, with_context, with_vocab
 from polyhead.nn.init import initialise
 from polyhead.report.drawing import draw
 from polyhead.train.optim import role
