@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from polyhead.cli_lab import Json, lab
 from polyhead.errors import PolyheadError
 
 app = typer.Typer(
@@ -19,7 +20,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )  # fmt: skip
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for programs.")]
 AnyModel = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model's folder of any kind, or owner/name on the Hub.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Temperature = Annotated[float | None, typer.Option(help="0 takes the most probable token. Left out: what a published model says, else 0.8, for an encoder–decoder 0.")]
@@ -262,6 +262,9 @@ def convert(
     from polyhead.commands.proving import run_convert
 
     raise typer.Exit(run_convert(model, to, out, dtype, max_shard, unsafe_pickle, device, as_json))
+
+
+app.add_typer(lab)
 
 
 @app.command()

@@ -9,4 +9,5 @@ evaluating.py eval: loss, accuracy, exact match, BLEU
 answering.py  run and chat
 showing.py    show: an architecture with its counts
 checkup.py    doctor
+lab.py        lab: the claims, what was measured of them, and measuring
 """

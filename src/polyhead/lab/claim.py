@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .table import Numbers, Table
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .table import Numbers, Table  # not when it runs: a list of claims needs no arithmetic
 
 Topic = Literal[
     "attention", "heads", "masks", "positions", "feed-forward", "residuals and norms", "training", "efficiency",

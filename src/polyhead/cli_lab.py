@@ -1,0 +1,92 @@
+"""The verbs of `polyhead lab` and their options; what they do is in commands/, imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyhead.lab.results import FOLDER
+
+lab = typer.Typer(
+    name="lab", no_args_is_help=True, rich_markup_mode=None,
+    help="Measure what people say about Transformers.\n\nEach claim is a small experiment with a rule, fixed beforehand, that "
+    "turns its numbers into a verdict: holds, holds with a condition, wrong as stated, not decided here.",
+    epilog="Start with `polyhead lab list`.",
+)  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, for programs.")]
+Results = Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where your own results are.")]
+
+
+@lab.command("list")
+def list_claims(out: Results = FOLDER, as_json: Json = False) -> None:
+    """List the claims with their verdicts: yours where you have measured, else those that come with polyhead.
+
+    \b
+    Example:
+      polyhead lab list
+    """
+    from polyhead.commands.lab import run_list
+
+    raise typer.Exit(run_list(out, as_json))
+
+
+@lab.command("show")
+def show_claim(
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id that `list` shows, or the file of a claim of your own.")],
+    out: Results = FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Tell a claim: what is said, what the literature says, how it is measured, the rule, the verdict and the numbers.
+
+    \b
+    Example:
+      polyhead lab show C17
+    """
+    from polyhead.commands.lab import run_show
+
+    raise typer.Exit(run_show(claim, out, as_json))
+
+
+@lab.command("run")
+def run_claims(
+    claims: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Ids, or files of your own; left out: all.")] = None,
+    full: Annotated[bool, typer.Option("--full/--quick", help="At least five seeds, and longer training where that matters. quick: under three minutes a claim.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure once more, on other seeds. A claim whose runs differ is not decided.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many; left out: what the claim says.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Measurements at a time, of one thread each; left out: one per core.")] = None,
+    out: Results = FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Measure claims, and judge them by their rules.
+
+    What is measured already is not measured again. Ctrl-C keeps every measurement that is finished; the same command goes
+    on. Exit code 1: a measurement failed; the others are made nevertheless.
+
+    \b
+    Example:
+      polyhead lab run C17 C04
+      polyhead lab run --again
+      polyhead lab run my_claim.py --full
+    """
+    from polyhead.commands.lab import run_lab
+
+    raise typer.Exit(run_lab(claims or [], "full" if full else "quick", again, seeds, jobs, out, as_json))
+
+
+@lab.command("new")
+def new_claim(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file that ends in .py.")],
+    as_json: Json = False,
+) -> None:
+    """Write a claim of your own to begin with. It runs as it is.
+
+    \b
+    Example:
+      polyhead lab new my_claim.py
+    """
+    from polyhead.commands.lab import run_new
+
+    raise typer.Exit(run_new(file, as_json))
