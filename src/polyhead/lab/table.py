@@ -51,6 +51,10 @@ class Table:
         """other less arm, seed by seed: an interval without zero in it says that they differ."""
         return interval(self.values(other, name) - self.values(arm, name))
 
+    def difference(self, arm: str, name: str, other: str) -> Interval:
+        """The number `other` less the number `name` of one arm, seed by seed."""
+        return interval(self.values(arm, other) - self.values(arm, name))
+
 
 def interval(values: np.ndarray) -> Interval:
     """Of (seeds,) numbers."""
