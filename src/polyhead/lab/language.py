@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ def learn(model: nn.Module, steps: int, seed: int, *, ask: Ask | None = None, ba
     """Train a model to foretell the next character of random windows of the training part; returns the loss of every step.
     ask: how logits are got, `model(Tokens(ids))` unless said. The same seed sees the same windows in every arm. how: as
     `train` takes it; unless said, the rate rises over a twentieth of the steps and falls as a cosine."""
-    generator, ask = torch.Generator().manual_seed(seed), ask or (lambda ids: model(Tokens(ids)))
+    generator, ask = torch.Generator().manual_seed(seed), ask or _plain(model)
 
     def loss(_: int) -> Tensor:
         return next_character(ask, windows(corpus().train, batch, length + 1, generator))
@@ -40,6 +40,18 @@ def held_loss(model: nn.Module, length: int = 64, *, ask: Ask | None = None, las
     """Nats per character of the held-out part in windows of `length` characters read, at even distances; `characters` of it
     in all, but at least 16 windows. last: as in `next_character`."""
     rows = spread(corpus().held, max(16, characters // length), length + 1)
-    ask = ask or (lambda ids: model(Tokens(ids)))
+    ask = ask or _plain(model)
     parts = rows.split(max(1, 8192 // length))
     return sum(float(next_character(ask, part, last)) * len(part) for part in parts) / len(rows)
+
+
+@torch.no_grad()
+def tail_losses(model: nn.Module, lengths: Sequence[int], last: int, *, ask: Ask | None = None, places: int = 128) -> list[float]:
+    """Nats per character of the same held-out characters, `last` at each of `places` places, when so many characters are read
+    up to the end of them: what a longer text before them gives or takes."""
+    rows = spread(corpus().held, places, max(lengths) + 1)
+    return [sum(float(next_character(ask or _plain(model), part[:, -(n + 1) :], last)) for part in rows.split(16)) * 16 / places for n in lengths]
+
+
+def _plain(model: nn.Module) -> Ask:
+    return lambda ids: model(Tokens(ids))
