@@ -90,3 +90,64 @@ def new_claim(
     from polyhead.commands.lab import run_new
 
     raise typer.Exit(run_new(file, as_json))
+
+
+@lab.command()
+def quiz(
+    topic: Annotated[str | None, typer.Option(help="Ask about this topic alone, such as attention or scale.")] = None,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many questions.")] = 10,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same questions.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Be asked the book's questions.
+
+    Enter shows the short answer; then y says that you knew it, n that you did not, d shows more, q ends. At the end it says
+    what to read again. Answers may come from a pipe; where they end, the questions left are shown with their answers.
+
+    \b
+    Example:
+      polyhead lab quiz
+      polyhead lab quiz --topic attention -n 5
+    """
+    from polyhead.commands.quizzing import run_quiz
+
+    raise typer.Exit(run_quiz(topic, number, seed, as_json))
+
+
+@lab.command()
+def exercise(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="attention, cache or design; left out: lists them.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write a file to begin with.")] = None,
+    solution: Annotated[bool, typer.Option("--solution", help="Show, or write, one that is right.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read an exercise, and get a file to begin with.
+
+    \b
+    Example:
+      polyhead lab exercise
+      polyhead lab exercise attention -o attention.py
+    """
+    from polyhead.commands.exercising import run_exercise
+
+    raise typer.Exit(run_exercise(name, out, solution, as_json))
+
+
+@lab.command()
+def grade(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The exercise.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What you made of it.")],
+    limit: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="After this long it is ended.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Grade an exercise, point by point: what was expected, what came.
+
+    The file runs in a process of its own. Exit code 0: all points right; 1: not.
+
+    \b
+    Example:
+      polyhead lab grade attention attention.py
+    """
+    from polyhead.commands.exercising import run_grade
+
+    raise typer.Exit(run_grade(name, file, limit, as_json))

@@ -10,4 +10,6 @@ answering.py  run and chat
 showing.py    show: an architecture with its counts
 checkup.py    doctor
 lab.py        lab: the claims, what was measured of them, and measuring
+quizzing.py   lab quiz: the book's questions
+exercising.py lab exercise and lab grade
 """
