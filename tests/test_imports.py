@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "polyhead"
-ORDER = ["errors", "nn", "text", "data", "families", "checkpoint", "tasks", "generate", "proof", "report", "train", "lab", "commands", "cli_lab", "cli"]
+ORDER = [
+    "errors", "nn", "text", "data", "families", "checkpoint", "tasks", "generate", "proof", "report", "train", "plan", "lab", "commands", "cli_lab",
+    "cli_plan", "cli",
+]  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:

@@ -13,6 +13,7 @@ The pipeline, in reading order; each part imports only from parts above it (nn f
     proof       two models, one function: beside transformers, beside each other
     report      a run as a page, an architecture as a drawing
     train       logits -> loss -> update
+    plan        what a model costs, what a budget buys
     lab         claims about Transformers, measured
     cli         the verbs
 

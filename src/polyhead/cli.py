@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from polyhead.cli_lab import Json, lab
+from polyhead.cli_plan import plan
 from polyhead.errors import PolyheadError
 
 app = typer.Typer(
@@ -265,6 +266,7 @@ def convert(
 
 
 app.add_typer(lab)
+app.add_typer(plan)
 
 
 @app.command()

@@ -60,7 +60,7 @@ def fit(points: Points, *, resamples: int = 200, seed: int = 0, delta: float = D
 def _resample(theta: np.ndarray, n: int, resamples: int, seed: int, centred: tuple[np.ndarray, ...], delta: float) -> Descent:
     """Points drawn with replacement, each draw fitted from the best minimum; draws of fewer than five points are drawn again."""
     draw = np.random.default_rng(seed)
-    rows = []
+    rows: list[np.ndarray] = []
     while len(rows) < resamples:
         counts = np.bincount(draw.integers(0, n, n), minlength=n)
         if (counts > 0).sum() >= 5:

@@ -16,11 +16,10 @@ _QUIET = 12  # steps in a row that gain next to nothing end a fit
 
 
 class Descent(NamedTuple):
-    """theta: (fits, 5) of ln A, ln B, ln E, α, β; A and B at the centre of the data. value: (fits,) Huber loss. steps: taken."""
+    """theta: (fits, 5) of ln A, ln B, ln E, α, β; A and B at the centre of the data. value: (fits,) Huber loss."""
 
     theta: np.ndarray
     value: np.ndarray
-    steps: int
 
 
 def huber(residual: np.ndarray, delta: float = DELTA) -> np.ndarray:
@@ -53,8 +52,7 @@ def descend(
     theta, done = theta.copy(), np.zeros(len(theta), dtype=int)
     damping = np.full(len(theta), 1e-2)
     value = (counts * huber(residuals(theta, log_n, log_d, log_l)[0], delta)).sum(1)
-    step = 0
-    for step in range(1, steps + 1):
+    for _ in range(steps):
         at = np.flatnonzero(done < _QUIET)
         if not len(at):
             break
@@ -64,7 +62,7 @@ def descend(
         done[at] = np.where(better & (value[at] - new > gain * value[at]), 0, done[at] + 1)
         damping[at] = np.where(better, damping[at] / 3, damping[at] * 4).clip(1e-9, 1e9)
         theta[at], value[at] = np.where(better[:, None], moved, theta[at]), np.where(better, new, value[at])
-    return Descent(theta, value, step)
+    return Descent(theta, value)
 
 
 def _step(

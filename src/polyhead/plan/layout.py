@@ -13,12 +13,13 @@ ranks. Devices = t·c·p·d.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from polyhead.errors import ConfigError
 
-from .pieces import WIDE, Pieces
+from .pieces import WIDE, Layer, Pieces
 
 Shard = Literal["none", "optimizer", "gradients", "full"]
 Recompute = Literal["none", "selective", "full"]
@@ -136,33 +137,33 @@ def memory(pieces: Pieces, layout: Layout) -> list[Held]:
     """Per stage, on one of its devices; matrices and vectors alike are taken to split evenly."""
     ranks = layout.data * layout.context
     out = []
-    for stage, (dense, routed) in enumerate(shares(pieces, layout)):
+    for stage, (which, (dense, routed)) in enumerate(zip(stages(pieces, layout), shares(pieces, layout), strict=True)):
         whole = dense + routed
         part = dense / ranks + routed / (ranks / layout.expert)
         held = {name: part if layout.shard in sharded else whole for name, sharded in
                 (("weights", ("full",)), ("gradients", ("gradients", "full")), ("optimizer", ("optimizer", "gradients", "full")))}  # fmt: skip
         logits = layout.tokens * pieces.vocab / layout.tensor * (4 + WIDE) if stage == layout.pipeline - 1 else 0.0
-        kept = _activations(pieces, layout, stage)
+        kept = _activations(pieces, layout, stage, which)
         out.append(Held(WIDE * held["weights"], WIDE * held["gradients"], STATE * held["optimizer"], kept, logits))
     return out
 
 
-def _activations(pieces: Pieces, layout: Layout, stage: int) -> float:
+def _activations(pieces: Pieces, layout: Layout, stage: int, which: range) -> float:
     """What the microbatches under way keep: p − stage of them, more when chunks interleave (Korthikanti et al. 2022, §4.2.3)."""
-    which = stages(pieces, layout)[stage]
     under_way = min(layout.microbatches, layout.pipeline - stage)
     more = 1 + (layout.pipeline - 1) / (layout.pipeline * layout.interleave) if layout.interleave > 1 and stage == 0 else 1.0
-    each = [kept(pieces, layout, i) for i in which]
-    working = max(kept(pieces, layout, i, whole=True) for i in which) if layout.recompute == "full" else 0.0
-    return sum(each) * under_way * more + working
+    kinds = Counter(pieces.layers[i] for i in which)
+    each = sum(n * kept(pieces, layout, layer) for layer, n in kinds.items())
+    working = max(kept(pieces, layout, layer, whole=True) for layer in kinds) if layout.recompute == "full" else 0.0
+    return each * under_way * more + working
 
 
-def kept(pieces: Pieces, layout: Layout, index: int, whole: bool = False) -> float:
+def kept(pieces: Pieces, layout: Layout, layer: Layer, whole: bool = False) -> float:
     """Bytes that one layer keeps of one microbatch on one device (Korthikanti et al. 2022, eq. 2 and 4). whole: nothing recomputed."""
-    layer, split = pieces.layers[index], layout.tensor if layout.sequence else 1
+    split = layout.tensor if layout.sequence else 1
     if layout.recompute == "full" and not whole:
         return layout.tokens * WIDE * pieces.width / split
     scores = 0.0
-    if not layout.fused and layout.recompute == "none" or not layout.fused and whole:
+    if not layout.fused and (whole or layout.recompute == "none"):
         scores = layout.tokens * layout.length * layer.score_kept / layout.tensor
     return layout.tokens * (layer.stream / split + layer.split / layout.tensor) + scores

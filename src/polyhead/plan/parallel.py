@@ -7,14 +7,15 @@ gradients are waited for.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from polyhead.nn import ModelSpec
 
 from .cluster import FUSED, LINK, MEMORY, Accelerator
-from .layout import Held, Layout, check, memory, shares, stages
-from .pieces import WIDE, Pieces, cut
+from .layout import Held, Layout, Share, check, memory, shares, stages
+from .pieces import WIDE, Layer, Pieces, cut
 
 _UPDATE = 28  # bytes AdamW reads and writes per parameter: three 32-bit states twice, a 16-bit gradient and weight
 
@@ -75,7 +76,7 @@ def plan(spec: ModelSpec, layout: Layout, device: Accelerator) -> Step:
 def planned(pieces: Pieces, layout: Layout, device: Accelerator, flops: float) -> Step:
     """As plan, of a model cut before, whose update is `flops`."""
     rates = {name: LINK * rate for name, rate in links(layout, device).items()}
-    each = [_Stage(pieces, layout, device, rates, stage) for stage in range(layout.pipeline)]
+    held, each = memory(pieces, layout), _stages(pieces, layout, device, rates)
     slow = max(each, key=lambda stage: stage.pass_seconds)
     times = {name: seconds * layout.microbatches for name, seconds in slow.times.items()}
     times["bubble"] = slow.pass_seconds * (layout.pipeline - 1) / layout.interleave
@@ -85,9 +86,9 @@ def planned(pieces: Pieces, layout: Layout, device: Accelerator, flops: float) -
         hidden = slow.pass_seconds * (layout.microbatches if layout.shard == "full" else 1)
         waited = max(0.0, waited - hidden)
     times["data"] = waited
-    held = memory(pieces, layout)
     times["update"] = max(one.optimizer for one in held) / 12 * _UPDATE / (device.bandwidth * MEMORY)
-    sent = Traffic(*(slow.bytes[name] * layout.microbatches for name in ("tensor", "context", "expert", "pipeline")), data)
+    tensor, context, expert, pipeline = (slow.bytes[name] * layout.microbatches for name in ("tensor", "context", "expert", "pipeline"))
+    sent = Traffic(tensor, context, expert, pipeline, data)
     return Step(layout, device, times, held, sent, rates, flops)
 
 
@@ -112,19 +113,31 @@ def ring(members: int, size: float) -> float:
     return 2 * (members - 1) / members * size
 
 
-class _Stage:
-    """One microbatch, forward and backward, on a device of one stage."""
+def _stages(pieces: Pieces, layout: Layout, device: Accelerator, rates: dict[str, float]) -> list[_Stage]:
+    """The stages that differ: in their layers, or in what stands at the ends."""
+    found: dict[tuple[object, ...], _Stage] = {}
+    for stage, (which, share) in enumerate(zip(stages(pieces, layout), shares(pieces, layout), strict=True)):
+        kinds, last = Counter(pieces.layers[i] for i in which), stage == layout.pipeline - 1
+        key = (frozenset(kinds.items()), last, share)
+        if key not in found:
+            found[key] = _Stage(pieces, layout, device, rates, kinds, last, share)
+    return list(found.values())
 
-    def __init__(self, pieces: Pieces, layout: Layout, device: Accelerator, rates: dict[str, float], stage: int) -> None:
+
+class _Stage:
+    """One microbatch, forward and backward, on a device of a stage with these layers."""
+
+    def __init__(
+        self, pieces: Pieces, layout: Layout, device: Accelerator, rates: dict[str, float], kinds: Counter[Layer], last: bool, share: Share
+    ) -> None:
         self.pieces, self.layout, self.device = pieces, layout, device
-        which = stages(pieces, layout)[stage]
         self.bytes = dict.fromkeys(("tensor", "context", "expert", "pipeline"), 0.0)
         products = elementwise = 0.0
-        for i in which:
-            products += self._products(i)
-            elementwise += self._elementwise(i)
-            self._collect(i)
-        if stage == layout.pipeline - 1:
+        for layer, times in kinds.items():
+            products += times * self._products(layer)
+            elementwise += times * self._elementwise(layer)
+            self._collect(layer, times)
+        if last:
             rate = device.peak * device.matmul
             products += 3 * pieces.head_flops * layout.tokens / layout.tensor / rate
             elementwise += 3 * layout.tokens * pieces.vocab * (4 + WIDE) / layout.tensor / (device.bandwidth * MEMORY)
@@ -133,15 +146,15 @@ class _Stage:
             self.bytes["pipeline"] = 2 * layout.interleave * layout.tokens * WIDE * pieces.width / layout.tensor
         self.times = {"products": products, "elementwise": elementwise} | {name: sent / rates[name] for name, sent in self.bytes.items()}
         self.pass_seconds = sum(self.times.values())
-        self.data_bytes = self._data(shares(pieces, layout)[stage])
+        self.data_bytes = self._data(share)
 
     @property
     def _passes(self) -> int:
         """Forward, backward as two, and forward again where layers are recomputed."""
         return 4 if self.layout.recompute == "full" else 3
 
-    def _products(self, index: int) -> float:
-        layer, layout = self.pieces.layers[index], self.layout
+    def _products(self, layer: Layer) -> float:
+        layout = self.layout
         rate = self.device.peak * self.device.matmul
         linear = self._passes * layer.flops * layout.tokens / layout.tensor / rate
         weights = self._passes * WIDE * (layer.params + layer.routed / layout.expert) / layout.tensor / (self.device.bandwidth * MEMORY)
@@ -150,8 +163,8 @@ class _Stage:
         scores = passes * pairs * layer.pair_flops / rate / (FUSED if layout.fused else 1)
         return max(linear, weights) + scores
 
-    def _elementwise(self, index: int) -> float:
-        layer, layout = self.pieces.layers[index], self.layout
+    def _elementwise(self, layer: Layer) -> float:
+        layout = self.layout
         split = layout.tensor if layout.sequence else 1
         moved = self._passes * layout.tokens * (layer.stream_moved / split + layer.split_moved / layout.tensor)
         if not layout.fused:
@@ -159,17 +172,16 @@ class _Stage:
             moved += passes * layout.tokens * layout.length * layer.score_moved / layout.tensor
         return moved / (self.device.bandwidth * MEMORY)
 
-    def _collect(self, index: int) -> None:
-        """Adds the bytes that leave this device for this layer: forward, backward, and forward again."""
-        layer, layout = self.pieces.layers[index], self.layout
-        times = self._passes - 1
-        self.bytes["tensor"] += times * layer.joins * ring(layout.tensor, layout.tokens * WIDE * self.pieces.width)
+    def _collect(self, layer: Layer, layers: int) -> None:
+        """Adds the bytes that leave this device for so many of this layer: forward, backward, and forward again."""
+        layout, times = self.layout, self._passes - 1
+        self.bytes["tensor"] += layers * times * layer.joins * ring(layout.tensor, layout.tokens * WIDE * self.pieces.width)
         gathered = ring(layout.context, layout.microbatch * layout.length * WIDE * layer.kv / layout.tensor) / 2
-        self.bytes["context"] += (times + 1) * gathered  # the gradients of keys and values are scattered besides
+        self.bytes["context"] += layers * (times + 1) * gathered  # the gradients of keys and values are scattered besides
         away = (layout.expert - 1) / layout.expert
-        self.bytes["expert"] += 2 * times * away * layout.tokens * layer.sent / (layout.tensor if layout.sequence else 1)
+        self.bytes["expert"] += layers * 2 * times * away * layout.tokens * layer.sent / (layout.tensor if layout.sequence else 1)
 
-    def _data(self, share: tuple[float, float]) -> float:
+    def _data(self, share: Share) -> float:
         """Bytes out of this device for gradients, and for weights where those are sharded: gathered forward and backward, per microbatch."""
         ranks = self.layout.data * self.layout.context
         dense, routed = share

@@ -41,8 +41,8 @@ class Points:
 
 def of_rows(rows: Sequence[Sequence[float]], names: Sequence[str] = (), remarks: Sequence[str] = ()) -> Points:
     """(params, tokens, loss) each."""
-    columns = np.asarray(rows, dtype=np.float64).reshape(-1, 3).T
-    return Points(*columns, tuple(names), tuple(remarks))
+    params, tokens, loss = np.asarray(rows, dtype=np.float64).reshape(-1, 3).T
+    return Points(params, tokens, loss, tuple(names), tuple(remarks))
 
 
 def gather(places: Sequence[str | Path], *, embeddings: bool = True) -> Points:

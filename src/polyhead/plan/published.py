@@ -6,8 +6,8 @@ one layer per chunk where the schedule interleaves. Reported speeds are turned i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from polyhead.families import override, preset
 from polyhead.nn import ModelSpec
@@ -30,6 +30,11 @@ class Run:
     said: str
     where: str
     open: str = ""
+
+    @property
+    def source(self) -> str:
+        """The paper."""
+        return self.where.partition(",")[0]
 
     def predicted(self) -> Step:
         return plan(self.spec, self.layout, accelerator(self.device))
@@ -129,8 +134,44 @@ def _runs_others() -> list[Run]:
     return out
 
 
-RUNS: list[Callable[[], list[Run]]] = [_runs_narayanan, _runs_korthikanti, _runs_others]
-
-
 def published() -> list[Run]:
-    return [run for make in RUNS for run in make()]
+    return [*_runs_narayanan(), *_runs_korthikanti(), *_runs_others()]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run beside its plan. at_rates: planned over reported speed, less 1, at cluster.py's rates. expected: the same once the plan is slowed
+    by what the runs of the other sources took longer than theirs: nothing of this run's own source is in it."""
+
+    run: Run
+    step: Step
+    at_rates: float
+    expected: float
+
+    @property
+    def reported(self) -> float:
+        """tokens/s of one device."""
+        return self.run.tokens_per_second / self.run.layout.devices
+
+
+def compare() -> list[Compared]:
+    """All runs beside their plans."""
+    steps = [(run, run.predicted()) for run in published()]
+    ratios = [(run.source, step.tokens_per_second / run.tokens_per_second) for run, step in steps]
+    out = []
+    for (run, step), (source, ratio) in zip(steps, ratios, strict=True):
+        others = slowdown([(name, other) for name, other in ratios if name != source])
+        out.append(Compared(run, step, ratio - 1, ratio / others - 1))
+    return out
+
+
+def slowdown(ratios: list[tuple[str, float]]) -> float:
+    """How much longer runs take than planned: each source's middle run, the middle of the sources."""
+    by_source: dict[str, list[float]] = {}
+    for source, ratio in ratios:
+        by_source.setdefault(source, []).append(ratio)
+    return median(median(found) for found in by_source.values())
+
+
+SLOWDOWN = 1.27  # slowdown of compare()'s runs, all sources (tests/plan counts it again): what a plan is expected to take over its rates
+RANGE = (1.08, 1.54)  # the fastest and the slowest of them, ZeRO-3 of 2021 left out

@@ -1,0 +1,50 @@
+"""A plan as one self-contained page: figures for light and dark, tables, plain text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyhead.checkpoint import write_text
+from polyhead.report.figures import theme, to_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STYLE = Path(__file__).parents[1] / "report" / "page.css"
+_MORE = "img { width: 100%; height: auto; }\nfigure { margin: 0; }\nfigcaption { color: var(--dim); font-size: 14px; }\n.wide { overflow-x: auto; }\n"
+
+
+def drawn(draw: Callable[[], Figure], caption: str) -> str:
+    """A figure, drawn once for a light page and once for a dark one."""
+    pictures = []
+    for dark in (False, True):
+        with theme(dark):
+            pictures.append("data:image/svg+xml;base64," + base64.b64encode(to_bytes(draw())).decode())
+    light, night = pictures
+    source = f'<source media="(prefers-color-scheme: dark)" srcset="{night}">'
+    return f'<figure><picture>{source}<img src="{light}" alt="{escape(caption)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{top}</tr>\n{body}</table></div>'
+
+
+def text(told: str) -> str:
+    return f"<pre>{escape(told)}</pre>"
+
+
+def write(path: str | Path, title: str, sections: Sequence[tuple[str, str]]) -> None:
+    """sections: (heading, HTML). Raises DiskError."""
+    body = "\n".join(f"<section><h2>{escape(name)}</h2>\n{html}\n</section>" for name, html in sections)
+    style = _STYLE.read_text(encoding="utf-8") + _MORE
+    write_text(Path(path), (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>\n{style}</style></head>\n'
+        f"<body><main>\n<header><h1>{escape(title)}</h1></header>\n{body}\n</main></body></html>\n"
+    ))  # fmt: skip
