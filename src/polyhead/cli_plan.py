@@ -35,7 +35,7 @@ def size(
     tokens: Annotated[float | None, typer.Option(help="Training tokens there are.")] = None,
     params: Annotated[float | None, typer.Option(help="A size: how long to train it.")] = None,
     hours: Annotated[float | None, typer.Option(help="Time on the devices of --on.")] = None,
-    on: Annotated[str | None, typer.Option("--on", metavar="DEVICE", help="h100-sxm, a100-sxm-80gb, h200-sxm, …")] = None,
+    on: Annotated[str | None, typer.Option("--on", metavar="DEVICE", help="h100-sxm, a100-80gb, h200-sxm, …")] = None,
     devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     mfu: Annotated[float | None, typer.Option(min=0.001, max=1, help="Share of their peak reached; left out: planned.")] = None,
     law: Annotated[str, typer.Option(help="refit, chinchilla-1, chinchilla-2, chinchilla-3, kaplan, or a file of plan fit --out.")] = "refit",
@@ -87,7 +87,7 @@ def fit(
 def parallel(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A preset, a spec file, a run; left out: published runs beside their plans.")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="How many devices.")] = None,
-    on: Annotated[str, typer.Option("--on", metavar="DEVICE", help="h100-sxm, a100-sxm-80gb, h200-sxm, b200-sxm, tpu-v4, …")] = "h100-sxm",
+    on: Annotated[str, typer.Option("--on", metavar="DEVICE", help="h100-sxm, a100-80gb, h200-sxm, b200-sxm, tpu-v4, …")] = "h100-sxm",
     tensor: Annotated[int | None, typer.Option(min=1, help="Slices of every matrix.")] = None,
     pipeline: Annotated[int | None, typer.Option(min=1, help="Stages of layers.")] = None,
     context: Annotated[int | None, typer.Option(min=1, help="Pieces of a row.")] = None,

@@ -46,7 +46,7 @@ def sizes_figure(best: Best, cloud: Cloud, name: str) -> Figure:
     made, (left, right) = figure(2)
     _isoflops(left, cloud.surface, [float(c) for c in budgets(best.flops)])
     left.plot(best.params, cloud.surface.loss(*best), "D", color=INK(), markersize=6, label="asked", zorder=4)
-    left.legend()
+    left.legend(loc="lower left")
     left.set_title("One budget, many sizes")
     flops = np.logspace(np.log10(best.flops) - 3, np.log10(best.flops) + 2, 40)
     for i, (key, law) in enumerate((key, law) for key, law in LAWS.items() if key != "chinchilla-3-printed"):

@@ -37,9 +37,9 @@ _MAMF = "matmul share: Bekman, Machine Learning Engineering, maximum achievable 
 ACCELERATORS = {
     device.name: device
     for device in (
-        Accelerator("v100-sxm-32gb", 125e12, 0.83, 32e9, 0.9e12, 8, 150e9, 12.5e9, "NVIDIA V100 data sheet; DGX-1V with 4 × 100 Gb/s; matmul share as the mean of the others"),
-        Accelerator("a100-sxm-40gb", 312e12, 0.869, 40e9, 1.555e12, 8, 300e9, 25e9, f"NVIDIA A100 data sheet; NVLink 3; 200 Gb/s per device; {_MAMF}"),
-        Accelerator("a100-sxm-80gb", 312e12, 0.869, 80e9, 2.039e12, 8, 300e9, 25e9, f"NVIDIA A100 data sheet; NVLink 3; 200 Gb/s per device; {_MAMF}"),
+        Accelerator("v100-32gb", 125e12, 0.83, 32e9, 0.9e12, 8, 150e9, 12.5e9, "NVIDIA V100 data sheet; DGX-1V with 4 × 100 Gb/s; matmul share as the mean of the others"),
+        Accelerator("a100-40gb", 312e12, 0.869, 40e9, 1.555e12, 8, 300e9, 25e9, f"NVIDIA A100 data sheet; NVLink 3; 200 Gb/s per device; {_MAMF}"),
+        Accelerator("a100-80gb", 312e12, 0.869, 80e9, 2.039e12, 8, 300e9, 25e9, f"NVIDIA A100 data sheet; NVLink 3; 200 Gb/s per device; {_MAMF}"),
         Accelerator("h100-sxm", 989.4e12, 0.803, 80e9, 3.35e12, 8, 450e9, 50e9, f"NVIDIA H100 data sheet; NVLink 4; 400 Gb/s per device; {_MAMF}"),
         Accelerator("h200-sxm", 989.4e12, 0.803, 141e9, 4.8e12, 8, 450e9, 50e9, "NVIDIA H200 data sheet; the chip of the H100, its matmul share"),
         Accelerator("b200-sxm", 2250e12, 0.803, 180e9, 8e12, 8, 900e9, 50e9, "NVIDIA B200 data sheet; NVLink 5; matmul share as the H100's"),
@@ -48,7 +48,7 @@ ACCELERATORS = {
                     "Jouppi et al. 2023, arXiv 2304.01433: a pod of 4096 in a 3-D torus, 45 GB/s per link, one axis both ways per collective; matmul share as the mean of the others"),
     )
 }  # fmt: skip
-_ALIKE = {"a100": "a100-sxm-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "v100": "v100-sxm-32gb", "tpuv4": "tpu-v4"}
+_ALIKE = {"a100": "a100-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "v100": "v100-32gb", "tpuv4": "tpu-v4"}
 
 
 def accelerator(name: str) -> Accelerator:

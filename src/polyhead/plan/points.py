@@ -75,13 +75,13 @@ def _run(folder: Path, embeddings: bool) -> dict[str, Any]:
     from polyhead.families import read
     from polyhead.nn import ModelSpec
 
-    try:
-        spec = ModelSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        config: Any = read(folder / "config.yaml")
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} is not a whole run", expected="spec.json, metrics.jsonl and config.yaml", received=str(error),
-                        change="give the folder that polyhead train wrote") from None  # fmt: skip
+    files = [folder / name for name in ("spec.json", "metrics.jsonl", "config.yaml")]
+    if missing := [path.name for path in files if not path.is_file()]:
+        raise DataError(f"{folder} is not a whole run", expected="spec.json, metrics.jsonl and config.yaml", received=f"no {', '.join(missing)}",
+                        change="give the folder that polyhead train wrote")  # fmt: skip
+    spec = ModelSpec.model_validate_json(files[0].read_text(encoding="utf-8"))
+    lines = files[1].read_text(encoding="utf-8").splitlines()
+    config: Any = read(files[2])
     told = [row for row in map(json.loads, filter(None, lines)) if row.get("val_loss") is not None and row.get("tokens")]
     if not told:
         raise DataError(f"{folder}: no held-out loss", expected="a line of metrics.jsonl with val_loss and tokens",

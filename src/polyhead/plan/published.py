@@ -83,7 +83,7 @@ _LLAMA = "Dubey et al. 2024, arXiv 2407.21783, table 4"
 
 def _narayanan(name: str, spec: ModelSpec, layout: Layout, tflops: float, where: str, open: str) -> Run:
     speed = by_narayanan(spec, tflops, layout.devices)
-    return Run(name, spec, "a100-sxm-80gb", layout, speed, f"{tflops:g} TFLOP/s per GPU", f"{_NARAYANAN}, {where}", open)
+    return Run(name, spec, "a100-80gb", layout, speed, f"{tflops:g} TFLOP/s per GPU", f"{_NARAYANAN}, {where}", open)
 
 
 def _runs_narayanan() -> list[Run]:
@@ -110,7 +110,7 @@ def _runs_korthikanti() -> list[Run]:
         ("530B, selective", (20480, 105, 128), 35, 280, 1, 3, 37.83), ("1T, selective", (25600, 128, 160), 64, 512, 1, 1, 71.49),
     ):  # fmt: skip
         layout = Layout(batch, 2048, tensor=8, pipeline=p, microbatch=micro, interleave=chunks, recompute="selective", fused=False)
-        out.append(Run(name, megatron(width, layers, heads), "a100-sxm-80gb", layout, batch * 2048 / seconds, f"{seconds} s per step",
+        out.append(Run(name, megatron(width, layers, heads), "a100-80gb", layout, batch * 2048 / seconds, f"{seconds} s per step",
                        f"{_KORTHIKANTI}, tables 3 and 5"))  # fmt: skip
     return out
 
@@ -120,12 +120,12 @@ def _runs_others() -> list[Run]:
     out = []
     for nodes, d, seconds in ((280, 8, 60.1), (350, 10, 50.2), (420, 12, 44.4)):
         layout = Layout(1920, 2048, data=d, tensor=8, pipeline=35, recompute="full", sequence=False, fused=False)
-        out.append(Run(f"MT-NLG 530B, {nodes * 8} GPUs", turing, "a100-sxm-80gb", layout, 1920 * 2048 / seconds, f"{seconds} s per step",
+        out.append(Run(f"MT-NLG 530B, {nodes * 8} GPUs", turing, "a100-80gb", layout, 1920 * 2048 / seconds, f"{seconds} s per step",
                        "Smith et al. 2022, arXiv 2201.11990, §2.4", "microbatch"))  # fmt: skip
     layout = Layout(2048, 2048, data=512, tensor=12, microbatch=4, shard="full", recompute="full", fused=False)
     out.append(Run("PaLM 540B", palm(), "tpu-v4", layout, 238.3e3, "238.3K tokens/s; MFU 46.2 %", "Chowdhery et al. 2022, arXiv 2204.02311, §4.1 and table 3"))
     layout = Layout(992, 2048, data=124, tensor=8, microbatch=8, shard="full", recompute="full", sequence=False, fused=False)
-    out.append(Run("OPT-175B", opt, "a100-sxm-80gb", layout, by_narayanan(opt, 147, 992), "147 TFLOP/s per GPU",
+    out.append(Run("OPT-175B", opt, "a100-80gb", layout, by_narayanan(opt, 147, 992), "147 TFLOP/s per GPU",
                    "Zhang et al. 2022, arXiv 2205.01068, §2.4", "8-way tensor parallelism; rows per device"))  # fmt: skip
     for d, c, length, batch, tflops in ((64, 1, 8192, 32, 430), (128, 1, 8192, 16, 400), (8, 16, 131072, 16, 380)):
         layout = Layout(d * batch, length, data=d, tensor=8, pipeline=16, context=c, interleave=7, shard="optimizer")

@@ -91,14 +91,11 @@ class Cloud:
 
     def best(self, flops: float) -> dict[str, Range]:
         """params, tokens and loss of the best model for a budget."""
-        own = self.surface.best(flops)
-        each = [Surface(*map(float, row)) for row in self.rows]
-        found = [one.best(flops) for one in each]
-        losses = [one.loss(*at) for one, at in zip(each, found, strict=True)]
-        return {
-            "params": _range(own.params, [at.params for at in found]), "tokens": _range(own.tokens, [at.tokens for at in found]),
-            "loss": _range(self.surface.loss(*own), losses),
-        }  # fmt: skip
+        own, (e, a, b, alpha, beta) = self.surface.best(flops), self.rows.T
+        params = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (flops / 6) ** (beta / (alpha + beta))
+        tokens = flops / 6 / params
+        losses = e + a / params**alpha + b / tokens**beta
+        return {"params": _range(own.params, params), "tokens": _range(own.tokens, tokens), "loss": _range(self.surface.loss(*own), losses)}
 
 
 def _range(value: float, values: Any) -> Range:
