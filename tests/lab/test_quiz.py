@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,12 @@ def test_a_seed_chooses_and_a_topic_limits(monkeypatch, capsys):
     assert len(quizzing.choose(None, 10_000, None)) == len(read_pages())
     code, _, err = quiz(monkeypatch, capsys, [], "--topic", "cooking")
     assert code == 2 and TOPICS[0] in err
+
+
+def test_the_page_names_every_topic():
+    text = (Path(__file__).parents[2] / "docs/quiz.md").read_text(encoding="utf-8")
+    named = text[text.index("one topic (") :].partition("(")[2].partition(")")[0]
+    assert " ".join(named.split()).split(", ") == list(TOPICS)
 
 
 def test_text_fits_a_terminal():
