@@ -271,8 +271,8 @@ def _opened(data: str, asked: Asked, labels: Literal["numbers"] | None, usual: s
     from polyhead.train import DataConfig
     from polyhead.train.reading import open_data
 
-    given = {name: getattr(asked, name) for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None}
-    size = "any" if kind == "images" else None  # pictures as they are: the model has a size
+    given: dict[str, Any] = {name: getattr(asked, name) for name in ("columns", "header", "max_bad") if getattr(asked, name) is not None}
+    size: Literal["any"] | None = "any" if kind == "images" else None  # pictures as they are: the model has a size
     if usual is not None and asked.columns is None:
         try:
             return open_data(DataConfig(path=data, labels=labels, **{**given, "columns": usual}), data, kind, size)
