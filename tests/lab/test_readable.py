@@ -7,9 +7,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from polyhead.lab.readable import bpe, unigram
+from polyhead.lab.readable.tiled import attend_at_once, attend_tiled
 from polyhead.text.unigram import build_lattices, expectation
 
 TOY = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
@@ -53,6 +55,12 @@ def test_overlapping_pairs_join_from_the_left():
     assert bpe.join(tuple("aaaba"), ("a", "a")) == ("aa", "a", "b", "a")
     words = {tuple("aaaa"): 1, tuple("ab"): 1}
     assert [pair for pair, _, _ in bpe.learn(words)] == [("a", "a"), ("aa", "aa"), ("a", "b")]
+
+
+def test_a_rule_on_pairs_keeps_to_characters():
+    words = {(*word, "</w>"): n for word, n in TOY.items()}
+    pairs = [pair for pair, _, _ in bpe.learn(words, may=lambda pair: len(pair[0]) == len(pair[1]) == 1)]
+    assert ("e", "s") in pairs and all(len(a + b) == 2 for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +133,11 @@ def test_the_vocabulary_has_the_size_asked_for_and_holds_the_stems_of_a_producti
     logp = unigram.train(Counter(words), 24)
     assert len(logp) == 24 and set(stems + endings) <= set(logp)
     assert unigram.viterbi("talossakin", logp)[0] == ("talo", "ssa", "kin")
+
+
+def test_attention_by_tiles_is_exact():
+    q, k, v = torch.randn(3, 150, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    q = 20 * q  # scores of very different sizes
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(attend_at_once(q, k, v), expected, atol=1e-12)
+    assert torch.allclose(attend_tiled(q, k, v, tile=64), expected, atol=1e-12)

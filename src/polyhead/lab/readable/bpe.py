@@ -40,8 +40,11 @@ def join(word: Word, pair: Pair) -> Word:
     return tuple(out)
 
 
-def learn(words: Mapping[Word, int], tie: Tie = first_seen) -> Iterator[tuple[Pair, int, int]]:
-    """(pair joined, how often it stands in the words, how many pairs stand there as often), merge by merge."""
+def learn(
+    words: Mapping[Word, int], tie: Tie = first_seen, may: Callable[[Pair], bool] = lambda pair: True
+) -> Iterator[tuple[Pair, int, int]]:
+    """(pair joined, how often it stands in the words, how many pairs stand there as often), merge by merge. may: which
+    pairs can be joined at all; BPE has no such rule."""
     pieces, often = list(words), list(words.values())
     numbers = {symbol: n for n, symbol in enumerate(sorted({s for word in pieces for s in word}))}
     counts: Counter[Pair] = Counter()
@@ -49,8 +52,9 @@ def learn(words: Mapping[Word, int], tie: Tie = first_seen) -> Iterator[tuple[Pa
 
     def tally(n: int, sign: int) -> None:
         for pair in pairwise(pieces[n]):
-            counts[pair] += sign * often[n]
-            where[pair].add(n)
+            if may(pair):
+                counts[pair] += sign * often[n]
+                where[pair].add(n)
 
     for n in range(len(pieces)):
         tally(n, 1)

@@ -28,8 +28,14 @@ def forward(word: str, logp: Mapping[str, float]) -> list[float]:
     """log of the summed probability of all segmentations of word[:0], word[:1], …, word."""
     alpha = [0.0] + [-math.inf] * len(word)
     for start, end, score in arcs(word, logp):
-        alpha[end] = float(np.logaddexp(alpha[end], alpha[start] + score))
+        alpha[end] = add(alpha[end], alpha[start] + score)
     return alpha
+
+
+def add(a: float, b: float) -> float:
+    """log(eᵃ + eᵇ)."""
+    high, low = (a, b) if a > b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
 def expected(words: Mapping[str, int], logp: Mapping[str, float]) -> tuple[Counter[str], float]:
@@ -39,7 +45,7 @@ def expected(words: Mapping[str, int], logp: Mapping[str, float]) -> tuple[Count
     for word, often in words.items():
         alpha, beta = forward(word, logp), [-math.inf] * len(word) + [0.0]
         for start, end, score in sorted(arcs(word, logp), reverse=True):
-            beta[start] = float(np.logaddexp(beta[start], score + beta[end]))
+            beta[start] = add(beta[start], score + beta[end])
         for start, end, score in arcs(word, logp):
             counts[word[start:end]] += often * math.exp(alpha[start] + score + beta[end] - alpha[-1])  # type: ignore[assignment]
         total += often * alpha[-1]
@@ -80,20 +86,26 @@ def sample(word: str, logp: Mapping[str, float], draw: np.random.Generator) -> P
     return tuple(reversed(pieces))
 
 
-def train(words: Mapping[str, int], size: int) -> dict[str, float]:
-    """Log-probabilities of `size` pieces: from all substrings that occur twice, two EM steps and a pruning in turn."""
-    counts: Counter[str] = Counter()
-    for word, often in words.items():
-        for start in range(len(word)):
-            for end in range(start + 1, min(start + LONGEST, len(word)) + 1):
-                counts[word[start:end]] += often
-    logp = maximised({piece: n * len(piece) for piece, n in counts.items() if n > 1 or len(piece) == 1})
+def train(words: Mapping[str, int], size: int, start: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Log-probabilities of `size` pieces: from all substrings that occur twice (or from `start`, a larger vocabulary), two
+    EM steps and a pruning in turn."""
+    logp = dict(start or seeds(words))
     while True:
         for _ in range(2):
             logp = maximised(expected(words, logp)[0])
         if len(logp) <= size:
             return logp
         logp = prune(words, logp, max(size, int(0.75 * len(logp))))
+
+
+def seeds(words: Mapping[str, int]) -> dict[str, float]:
+    """Substrings that occur twice, and all characters, in proportion to how many characters they cover."""
+    counts: Counter[str] = Counter()
+    for word, often in words.items():
+        for start in range(len(word)):
+            for end in range(start + 1, min(start + LONGEST, len(word)) + 1):
+                counts[word[start:end]] += often
+    return maximised({piece: n * len(piece) for piece, n in counts.items() if n > 1 or len(piece) == 1})
 
 
 def prune(words: Mapping[str, int], logp: Mapping[str, float], size: int) -> dict[str, float]:
