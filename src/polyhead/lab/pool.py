@@ -32,11 +32,12 @@ class Unit(NamedTuple):
 
 
 class Done(NamedTuple):
-    """numbers: None where measuring failed; fault says how."""
+    """numbers: None where measuring failed; fault says how. seconds: by the clock; core: of a processor's core."""
 
     unit: Unit
     numbers: dict[str, Any] | None
     seconds: float
+    core: float = 0.0
     fault: str = ""
 
 
@@ -100,7 +101,7 @@ class _Crew:
             except (EOFError, OSError):
                 gone = self.process.pop(line)
                 gone.join()
-                done = Done(unit, None, time.perf_counter() - since, f"its process ended with {gone.exitcode}: killed, or out of memory")
+                done = Done(unit, None, time.perf_counter() - since, fault=f"its process ended with {gone.exitcode}: killed, or out of memory")
             yield done
 
     def end(self) -> None:
@@ -140,11 +141,11 @@ def measure(unit: Unit) -> Done:
     try:
         claim = load(unit.name)
         with _one_thread(unit.seed):
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             numbers = claim.measure(Trial(claim.arms[unit.arm], unit.seed, unit.mode))
-        return Done(unit, plain(numbers), time.perf_counter() - began)
+        return Done(unit, plain(numbers), time.perf_counter() - began, time.process_time() - worked)
     except Exception as error:
-        return Done(unit, None, time.perf_counter() - began, fault(error, unit.name))
+        return Done(unit, None, time.perf_counter() - began, fault=fault(error, unit.name))
 
 
 def fault(error: Exception, name: str) -> str:

@@ -1,11 +1,13 @@
 """What was measured of a claim, as a file of JSON: every number by arm and seed, and where and with what it was measured.
 
-    {format, id, title, statement, kind, verdict, because, expected, decides, units, runs: [{mode, seeds, code,
+    {format, id, title, statement, kind, verdict, because, expected, decides, units, runs: [{mode, seeds, again, code,
      arms: {arm: {seed: numbers}}, intervals: {arm: {name: [mean, low, high]}}, verdict, because, seconds, machine, versions,
      corpus, created}]}
 
-JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity". A run that is not finished has no
-verdict; a claim's verdict is the one that its runs agree on.
+again: on other seeds, after a first run. code: finding.code of the claim's file. seconds: of one core, all measurements
+together. corpus: the fingerprint of the text, if there is one. JSON has no NaN and no infinities: they are the strings
+"NaN", "Infinity" and "-Infinity". A run that is not finished has no verdict; a claim's verdict is the one that its runs
+agree on.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _take(entry: Entry, done: Done) -> None:
     assert entry.run is not None
     known = entry.run["arms"].get(done.unit.arm, {}) | {str(done.unit.seed): results.packed(done.numbers)}
     entry.run["arms"][done.unit.arm] = dict(sorted(known.items(), key=lambda item: int(item[0])))
-    entry.run["seconds"] = round(entry.run["seconds"] + done.seconds, 2)
+    entry.run["seconds"] = round(entry.run["seconds"] + done.core, 2)
     entry.took.append(done.seconds)
     results.write(entry.path, entry.result)
 

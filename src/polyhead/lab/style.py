@@ -117,13 +117,18 @@ def heat(
     axes.grid(visible=False)
 
 
-def reference(axes: Any, value: float, text: str = "", *, vertical: bool = False) -> None:
-    """A dashed line at a value that things are compared with (chance, a floor, the trained length), and its name at the end."""
-    draw = axes.axvline if vertical else axes.axhline
+def reference(axes: Any, value: float, text: str = "", *, vertical: bool = False, start: bool = False) -> None:
+    """A dashed line at a value that things are compared with (chance, a floor, the trained length), and its name at the
+    line's end, right or top; start: at the other end."""
+    draw, end = axes.axvline if vertical else axes.axhline, 0.0 if start else 1.0
     draw(value, color=MUTED(), linestyle="--", linewidth=1.2, zorder=1.5)
-    at, where = ((value, 1.0), axes.get_xaxis_transform()) if vertical else ((1.0, value), axes.get_yaxis_transform())
-    place: dict[str, Any] = {"ha": "left", "va": "top", "rotation": 90} if vertical else {"ha": "right", "va": "bottom"}
-    axes.annotate(text, at, (3, -3) if vertical else (0, 2), xycoords=where, textcoords="offset points", fontsize=8.5, color=MUTED(), **place)
+    if vertical:
+        at, where, shift = (value, end), axes.get_xaxis_transform(), (3, 3 if start else -3)
+        place: dict[str, Any] = {"ha": "left", "va": "bottom" if start else "top", "rotation": 90}
+    else:
+        at, where, shift = (end, value), axes.get_yaxis_transform(), (4 if start else 0, 2)
+        place = {"ha": "left" if start else "right", "va": "bottom"}
+    axes.annotate(text, at, shift, xycoords=where, textcoords="offset points", fontsize=8.5, color=MUTED(), **place)
 
 
 def legend(axes: Any, **place: Any) -> None:

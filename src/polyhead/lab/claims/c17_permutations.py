@@ -78,9 +78,9 @@ def draw(table: Table) -> Figure:
     names = {"invariance": "each place\nas before", "equivariance": "each token\nas before", "pooled": "mean of tokens\nas before",
              "swap": "A and B\nswapped"}  # fmt: skip
     arms = {"neither": "no mask, no positions", "causal mask": "causal mask", "positions added": "sinusoids added"}
-    style.groups(axes, table, names, arms, format="{:.0e}")
+    style.groups(axes, table, names, arms, format="{:.1g}")
     axes.set_yscale("log")
-    axes.set(ylim=(1e-17, 3e4), ylabel="largest difference\n(share of the largest output)")
+    axes.set(ylim=(1e-17, 3e4), xlim=(-0.55, 4.3), ylabel="largest difference\n(share of the largest output)")
     style.reference(axes, 2.0**-53, "rounding in fp64")
     style.legend(axes, loc="upper center", ncols=3)
     return figure
@@ -114,6 +114,7 @@ CLAIM = Claim(
     measure=measure,
     rule=rule,
     draw=draw,
-    units={name: "share of the largest output" for name in ("invariance", "equivariance", "pooled", "swap")},
+    units={"invariance": "share of the largest output", "equivariance": "share of the largest output", "pooled": "share of the largest mean",
+           "swap": "share of the largest output"},
     limits="It says nothing about what a model can learn of order without positions; C03 measures that.",
 )
