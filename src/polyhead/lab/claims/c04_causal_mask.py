@@ -86,7 +86,7 @@ def draw(table: Table) -> Figure:
     style.lines(axes[1], table, "by length", LENGTHS)
     axes[1].set(xlabel="characters given", ylabel="loss of the next one (nats)", xticks=LENGTHS, ylim=(0, None))
     for part in axes:
-        style.reference(part, table.mean("with the mask", "unigram"), "character frequencies alone", start=part is axes[0])
+        style.reference(part, table.mean("with the mask", "unigram"), "character frequencies alone", start=True)
     written = "\n".join(f"{arm + ':':<15}{next(iter(seeds.values()))['written']!r}" for arm, seeds in table.arms.items())
     figure.supxlabel(written, fontsize=8, family="monospace", color=style.MUTED(), x=0.02, ha="left")
     return figure
