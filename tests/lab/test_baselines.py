@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from polyhead.lab.baselines.convolution import Convolution
 from polyhead.lab.baselines.recurrent import GATES, Recurrent, RecurrentModel
 
 
@@ -23,3 +24,11 @@ def test_a_seed_gives_one_model_and_leaves_the_generator_alone():
     assert torch.equal(torch.rand(2), want)
     ids = torch.arange(9).view(1, 9)
     assert torch.equal(a(ids), b(ids)) and a(ids).shape == (1, 9, 9)
+
+
+def test_a_convolution_reads_its_neighbours_alone():
+    x = torch.randn(1, 9, 4, requires_grad=True)
+    for causal, wanted in ((False, [2, 4, 6]), (True, [0, 2, 4])):
+        (grad,) = torch.autograd.grad(Convolution(4, 3, dilation=2, causal=causal)(x)[:, 4].sum(), x)
+        assert grad.abs().sum((0, 2)).nonzero().flatten().tolist() == wanted
+    assert Convolution(4, 3)(x).shape == x.shape
