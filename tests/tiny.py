@@ -31,7 +31,7 @@ def prose(lines: int = 400) -> str:
 
 
 def write_files(folder: Path) -> None:
-    """book.txt, held-out.txt, train.de and train.en, prompts.txt, labels.tsv, story.txt, texts.txt."""
+    """book.txt, held-out.txt, train.de and train.en, prompts.txt, labels.tsv, story.txt, texts.txt, points.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "book.txt": prose(), "held-out.txt": prose(60), "prompts.txt": "The cat\nMy uncle\n",
@@ -39,6 +39,9 @@ def write_files(folder: Path) -> None:
         "labels.tsv": "text\tlabel\n" + "".join(f"{line}\t{('calm', 'glad', 'sad')[i % 3]}\n" for i, line in enumerate(prose(30).splitlines())),
         "story.txt": "The cat sees the sea. A small dog likes an apple. My uncle forgets old songs.",
         "texts.txt": "The cat sees the sea\nMy uncle forgets old songs\nEvery child likes an apple\n",
+        "points.csv": "params,tokens,loss\n" + "".join(f"{n:.0f},{d:.0f},{1.8 + 480 / n**0.35 + 2100 / d**0.37 + 0.004 * ((i * 7 + j * 3) % 5 - 2):.4f}\n"
+                                                       for i, n in enumerate(10 ** (6 + 0.75 * k) for k in range(5))
+                                                       for j, d in enumerate(10 ** (7.3 + 0.75 * k) for k in range(5))),
         "held.de": "".join(f"das ist zeile {i}\n" for i in range(80, 84)), "held.en": "".join(f"this is line {i}\n" for i in range(80, 84)),
     }  # fmt: skip
     for name, text in files.items():
