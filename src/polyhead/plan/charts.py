@@ -97,7 +97,7 @@ def _frontier(axes: Any, fit: Fit) -> None:
     points = fit.points
     flops = np.logspace(np.log10(points.flops.min()), np.log10(points.flops.max()) + 1.5, 40)
     ranges = np.array([fit.best(float(c))["loss"] for c in flops])
-    shade = axes.scatter(points.flops, points.loss, c=np.log10(points.params), cmap="viridis", s=22, zorder=3)
+    shade = axes.scatter(points.flops, points.loss, c=np.log10(points.params), cmap="cool", s=22, zorder=3)
     axes.figure.colorbar(shade, ax=axes, label="log₁₀ parameters")
     axes.plot(flops, ranges[:, 0], color=colour(1), label="best at each budget")
     axes.fill_between(flops, ranges[:, 1], ranges[:, 2], color=colour(1), alpha=0.22, linewidth=0, label="95 %")
@@ -137,7 +137,7 @@ def _stack(axes: Any, names: Sequence[str], rows: Sequence[Mapping[str, float]])
         start += values
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="y", visible=False)
-    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (0.3 + 0.25 * len(names))), fontsize=8)
+    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.8 / (0.5 + 0.62 * len(names))), fontsize=8)
 
 
 def published_figure(found: Sequence[Compared]) -> Figure:
@@ -152,5 +152,5 @@ def published_figure(found: Sequence[Compared]) -> Figure:
     axes.set_yticks(rows, [one.run.name for one in shown])
     axes.invert_yaxis()
     axes.set(xlabel="planned over reported speed, %; shaded: within 20 %")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return made

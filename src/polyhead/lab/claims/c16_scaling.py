@@ -66,7 +66,8 @@ def _lbfgs(rows: list[tuple[float, float, float]], reduction: str) -> float:
         return loss.detach()
 
     optimizer.step(closure)
-    return float(theta[4] / (theta[3] + theta[4]))
+    *_, alpha, beta = theta.tolist()
+    return beta / (alpha + beta)
 
 
 def source(seed: int) -> tuple[Tensor, Tensor]:
@@ -119,7 +120,7 @@ def _run(width: int, steps: int, seed: int, p: Tensor, often: Tensor) -> tuple[f
 
 
 def rule(table: Table) -> Ruling:
-    fits, kaplan = table.curve(PUBLISHED, "exponents")[1:], table.curve(PUBLISHED, "exponents")[0]
+    kaplan, *fits = table.curve(PUBLISHED, "exponents")
     printed, refit = (table.mean(PUBLISHED, f"tokens per parameter, {name}") for name in ("printed", "refit"))
     smooth, exponent = table.interval(OWN, "R2"), table.mean(OWN, "exponent")
     numbers = (
@@ -127,7 +128,7 @@ def rule(table: Table) -> Ruling:
         f"Published: N ∝ C^{kaplan:.2f} (Kaplan) or C^{min(fits):.2f} to C^{max(fits):.2f} (Chinchilla's fits), {refit:.0f} tokens per parameter by the "
         f"refit, {printed:.0f} by the coefficients as printed"
     )
-    if smooth.high < 0.9 or max(abs(fits - 0.5)) > 0.15:
+    if smooth.high < 0.9 or max(abs(a - 0.5) for a in fits) > 0.15:
         return Ruling(Verdict.WRONG, f"{numbers}: no law, or no proportion.")
     if smooth.low < 0.97:
         return Ruling(Verdict.OPEN, f"{numbers}: the own runs follow a law too loosely to tell.")
@@ -174,7 +175,7 @@ CLAIM = Claim(
     id="C16",
     title="Do losses fall as power laws, and should tokens grow with parameters?",
     topic="scale",
-    kind="published",
+    kind="trained",
     statement="Loss falls as a smooth power law in parameters, data and compute (Kaplan); models were trained on too little, tokens should grow in proportion to parameters, about 20 for each (Chinchilla).",
     notes=("001 Q15",),
     literature=(
