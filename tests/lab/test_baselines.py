@@ -1,13 +1,22 @@
 """The lab's baselines are what they are called."""
 
+from typing import get_args
+
 import pytest
 import torch
 
-from polyhead.lab.baselines.convolution import Convolution
+from polyhead.lab.baselines.convolution import Convolution, ConvolutionModel
+from polyhead.lab.baselines.odd_norms import with_odd_norms
+from polyhead.lab.baselines.projections import Missing, with_projections
 from polyhead.lab.baselines.recurrent import GATES, Recurrent, RecurrentModel
+from polyhead.lab.baselines.skips import without_skips
+from polyhead.lab.small import small
+from polyhead.nn import Tokens
+
+MISSING = get_args(Missing)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_recurrent_layer_reads_what_came_before_and_nothing_after(cell):
     layer, x = Recurrent(6, cell=cell, seed=0), torch.randn(2, 5, 6, requires_grad=True)
     (grad,) = torch.autograd.grad(layer(x)[:, 2].sum(), x)
@@ -32,3 +41,42 @@ def test_a_convolution_reads_its_neighbours_alone():
         (grad,) = torch.autograd.grad(Convolution(4, 3, dilation=2, causal=causal)(x)[:, 4].sum(), x)
         assert grad.abs().sum((0, 2)).nonzero().flatten().tolist() == wanted
     assert Convolution(4, 3)(x).shape == x.shape
+
+
+@pytest.mark.parametrize(("dilated", "reach"), [(False, 7), (True, 15)])
+def test_stacked_convolutions_read_as_far_back_as_they_say_and_nothing_ahead(dilated, reach):
+    model = ConvolutionModel(5, 32, 3, dilated=dilated, seed=0)
+    ids = torch.zeros(1, 40, dtype=torch.long)
+    rows = {}
+    model.embed.register_forward_hook(lambda _, __, out: rows.update(x=out) or out.retain_grad())
+    model(ids)[:, 30].sum().backward()
+    seen = (rows["x"].grad[0] != 0).any(-1).nonzero().flatten().tolist()
+    assert model.reach == reach and seen[-1] == 30 and seen[0] == 31 - reach
+
+
+def test_a_model_without_skips_keeps_nothing_where_a_sublayer_gives_nothing():
+    model = without_skips(small(7, width=8, layers=1).build(0))
+    model.top.layers[0].ffn.down.weight.data.zero_()
+    states, _ = model.hidden(Tokens(torch.arange(6).view(1, 6)))
+    assert (states == 0).all()
+
+
+def test_odd_norms_give_what_they_are_made_of():
+    ids = Tokens(torch.arange(6).view(1, 6))
+    plain, cut, noisy = (with_odd_norms(small(7, width=8, layers=1).build(0), change) for change in ("none", "detached", "noise"))
+    assert torch.allclose(plain(ids), cut(ids), atol=1e-6)
+    assert not torch.allclose(plain(ids), noisy.train()(ids), atol=1e-3) and torch.equal(plain(ids), noisy.eval()(ids))
+    norm, x = cut.top.final_norm, torch.randn(1, 2, 8, requires_grad=True)
+    (grad,) = torch.autograd.grad(norm(x)[0, 0, 0], x)
+    assert (grad[0, 0, 1:] == 0).all() and grad[0, 0, 0] > 0  # through the mean each feature would move the others
+
+
+def test_missing_projections_are_missing():
+    x = torch.randn(1, 5, 8)
+    heads = {missing: with_projections(small(7, width=8, layers=1, heads=1).build(0), missing).top.layers[0].attention.heads for missing in MISSING}
+    q, (k, v) = heads["raw"].project(x, lambda t: t)
+    assert torch.equal(q[:, 0], x) and torch.equal(k[:, 0], x) and not torch.equal(v[:, 0], x)
+    q, (k, v) = heads["tied"].project(x, lambda t: t)
+    assert torch.equal(q, k) and not torch.equal(q[:, 0], x)
+    assert torch.equal(heads["values"].project(x, lambda t: t)[1][1][:, 0], x)
+    assert torch.equal(heads["output"].output(x[:, None]), x)

@@ -1,16 +1,17 @@
-"""Recurrent layers to compare attention with: an LSTM (Hochreiter & Schmidhuber 1997) and a GRU (Cho et al. 2014, arXiv
-1406.1078), as torch.nn has them. x (B, T, D) → (B, T, D); position t reads positions 0..t, one after another.
+"""Recurrent layers to compare attention with: an LSTM (Hochreiter & Schmidhuber 1997), a GRU (Cho et al. 2014, arXiv
+1406.1078) and a plain tanh network (Elman 1990), as torch.nn has them. x (B, T, D) → (B, T, D); position t reads positions 0..t, one after another.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-Cell = Literal["lstm", "gru"]
-GATES = {"lstm": 4, "gru": 3}
+Cell = Literal["lstm", "gru", "rnn"]
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+KINDS: dict[Cell, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Recurrent(nn.Module):
@@ -21,8 +22,7 @@ class Recurrent(nn.Module):
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            kind = nn.LSTM if cell == "lstm" else nn.GRU
-            self.cells = kind(width, width, layers, batch_first=True)
+            self.cells = KINDS[cell](width, width, layers, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cells(x)[0]
