@@ -118,6 +118,7 @@ def test_thin_data_is_said(rows: Rows, said: str) -> None:
     ([(1e6, 1e8, 3.0)] * 5, "five constants"),
     ([(1e6, d, REFIT.loss(1e6, d)) for d in WIDE[1]], "same size"),
     ([(n, 1e9, REFIT.loss(n, 1e9)) for n in WIDE[0]], "same number of tokens"),
+    ([(n, d, 2.0 + 1e3 / d**0.3 + 0.01 * np.log(n)) for n in WIDE[0] for d in WIDE[1]], "do not fall with size"),
 ])  # fmt: skip
 def test_what_cannot_be_fitted_is_refused(rows: Rows, said: str) -> None:
     with pytest.raises(DataError, match=said):

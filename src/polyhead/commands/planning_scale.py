@@ -254,7 +254,7 @@ def run_parallel(model: str | None, devices: int | None, on: str, batch: int | N
     if html is not None:
         _layout_page(html, model, steps, tokens)
     if as_json:
-        emit({"model": model, "device": asdict(device), "fits": steps[0].fits, "layouts": [step_facts(step, tokens) for step in steps[:8]]})
+        emit({"model": model, "device": asdict(device), "fits": steps[0].fits, "layouts": [step_facts(step, tokens) for step in unlike(steps)[:8]]})
     else:
         say("\n".join(_layout_lines(model, steps, tokens)))
     return 0
@@ -296,16 +296,24 @@ def _layout_lines(model: str, steps: Sequence[Step], tokens: float | None) -> li
             link = f"{quantity(sent[name]) + 'B':>24}{quantity(best.rates[name]) + 'B/s':>12}" if sent.get(name) else ""
             told.append(f"  {TIMES[name]:<22}{seconds:>9.3g}{seconds / best.seconds:>8.1%}{link}")
     told += [f"  A step is expected to take {SLOWDOWN} times what the rates give: published runs took {RANGE[0]} to {RANGE[1]} times theirs (polyhead plan parallel)."]
-    if len(steps) > 1:
-        told += ["", f"  {'other layouts':<44}{'seconds':>9}{'GB':>7}"]
-        told += [f"  {step.layout.words() + f', {step.layout.shard}, {step.layout.recompute}':<44}{step.seconds * SLOWDOWN:>9.3g}{step.peak.total / 1e9:>7.1f}" for step in steps[1:6]]
+    if others := unlike(steps)[1:6]:
+        told += ["", f"  {'other layouts: what is sharded, recomputed':<56}{'seconds':>9}{'GB':>7}"]
+        told += [f"  {step.layout.words() + f': {step.layout.shard}, {step.layout.recompute}':<56}{step.seconds * SLOWDOWN:>9.3g}{step.peak.total / 1e9:>7.1f}" for step in others]
     return told
+
+
+def unlike(steps: Sequence[Step]) -> list[Step]:
+    """The fastest of those that differ in microbatch and chunks alone."""
+    first: dict[tuple[str, str, str], Step] = {}
+    for step in steps:
+        first.setdefault((step.layout.words(), step.layout.shard, step.layout.recompute), step)
+    return list(first.values())
 
 
 def _layout_page(path: Path, model: str, steps: Sequence[Step], tokens: float | None) -> None:
     from polyhead.plan import charts, sheet
 
-    shown = list(steps[:6])
+    shown = unlike(steps)[:6]
     sheet.write(path, f"{model} on {shown[0].layout.devices} × {shown[0].device.name}", [
         ("Layout", sheet.text("\n".join(_layout_lines(model, steps, tokens)))),
         ("Time and memory", sheet.drawn(lambda: charts.layout_figure(shown, shown[0].device), "The fastest layouts that fit: what a step waits for, and what the fullest device holds.")),

@@ -12,7 +12,7 @@ import numpy as np
 
 from polyhead.errors import DataError
 
-from .huber import DELTA, Descent, descend, jacobian, residuals, starts
+from .huber import DELTA, LEAST, Descent, descend, jacobian, residuals, starts
 from .points import Points
 from .scaling import Cloud, Surface
 
@@ -53,6 +53,7 @@ def fit(points: Points, *, resamples: int = 200, seed: int = 0, delta: float = D
     residual = residuals(found.theta[[best]], *centred)[0][0]
     rows = _constants(again.theta, middle)
     own = Surface(*map(float, _constants(found.theta[[best]], middle)[0]))
+    _falls(own, points)
     told = _thin(points) + _flat(found.theta[[best]], centred) + _loose(rows, own)
     return Fit(own, rows, points, float(np.median(np.abs(residual))), float(found.value[best]), agree, told)
 
@@ -85,6 +86,15 @@ def _possible(points: Points) -> None:
         if len(np.unique(values)) < 2:
             raise DataError(f"every point has the same {name}, so how loss falls with it cannot be seen", expected="two or more",
                             received=f"{values[0]:g} alone", change=f"vary the {name}")  # fmt: skip
+
+
+def _falls(own: Surface, points: Points) -> None:
+    """DataError where a term of the law does nothing from the least to the most of the data."""
+    for what, values, scale, exponent in (("size", points.params, own.A, own.alpha), ("tokens", points.tokens, own.B, own.beta)):
+        gain = float(np.ptp(scale * values**-exponent))
+        if exponent < 2 * LEAST or gain < 1e-3 * points.loss.min():
+            raise DataError(f"the losses do not fall with {what}, so there is no law of this form", expected=f"losses that are lower for more {what}, the rest alike",
+                            received=f"{gain:.2g} nats from the least to the most {what}", change="leave out runs that failed, and vary size and tokens each on its own")  # fmt: skip
 
 
 def _thin(points: Points) -> list[str]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 DELTA = 1e-3  # Hoffmann et al. 2022, appendix D.3
+LEAST, MOST = 1e-3, 5.0  # α and β: a loss that rises with size or tokens ends at the first
 _QUIET = 12  # steps in a row that gain next to nothing end a fit
 
 
@@ -57,6 +58,7 @@ def descend(
         if not len(at):
             break
         moved = theta[at] + _step(theta[at], counts[at], damping[at], log_n, log_d, log_l, delta)
+        moved[:, 3:] = moved[:, 3:].clip(LEAST, MOST)
         new = (counts[at] * huber(residuals(moved, log_n, log_d, log_l)[0], delta)).sum(1)
         better = new < value[at]  # NaN is not
         done[at] = np.where(better & (value[at] - new > gain * value[at]), 0, done[at] + 1)

@@ -92,7 +92,8 @@ class Cloud:
     def best(self, flops: float) -> dict[str, Range]:
         """params, tokens and loss of the best model for a budget."""
         own, (e, a, b, alpha, beta) = self.surface.best(flops), self.rows.T
-        params = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (flops / 6) ** (beta / (alpha + beta))
+        size = (np.log(alpha * a / (beta * b)) + beta * math.log(flops / 6)) / (alpha + beta)
+        params = np.exp(size.clip(-200, 200))  # exponents near 0 put the best size anywhere
         tokens = flops / 6 / params
         losses = e + a / params**alpha + b / tokens**beta
         return {"params": _range(own.params, params), "tokens": _range(own.tokens, tokens), "loss": _range(self.surface.loss(*own), losses)}
