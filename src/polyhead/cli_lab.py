@@ -151,3 +151,23 @@ def grade(
     from polyhead.commands.exercising import run_grade
 
     raise typer.Exit(run_grade(name, file, limit, as_json))
+
+
+@lab.command("report")
+def report(
+    own: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Files of your own claims, to be in it too.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the book is written.")] = Path("lab-report"),
+    results: Annotated[Path, typer.Option("--results", metavar="FOLDER", help="Where your own results are.")] = FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Write the lab's book: every claim with its verdict, figure and numbers, and every question of an interview with its answer.
+
+    lab.html is the whole book in one file, lab.pdf a review of half an hour to an hour, markdown/ the book as pages.
+
+    \b
+    Example:
+      polyhead lab report -o book
+    """
+    from polyhead.commands.booking import run_report
+
+    raise typer.Exit(run_report(own or [], out, results, as_json))

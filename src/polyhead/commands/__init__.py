@@ -13,4 +13,5 @@ checkup.py    doctor
 lab.py        lab: the claims, what was measured of them, and measuring
 quizzing.py   lab quiz: the book's questions
 exercising.py lab exercise and lab grade
+booking.py    lab report: the book
 """

@@ -4,4 +4,5 @@
     table     the numbers of a claim by arm and seed, with intervals
     claims/   one file per claim
     pages/    a page for every question of the notes, one file of them per topic
+    book/     all of it for reading: HTML, Markdown, PDF
 """
