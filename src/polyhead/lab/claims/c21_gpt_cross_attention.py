@@ -45,7 +45,8 @@ def rule(table: Table) -> Ruling:
     cross = {arm: table.mean(arm, "cross_attention") for arm in table.arms}
     missed = {arm: table.mean(arm, "total") - table.mean(arm, "published") for arm in table.arms}
     if cross["BART decoder"] == 0 or cross["T5 decoder"] == 0 or any(missed[arm] for arm in GPTS):
-        return Ruling(Verdict.OPEN, "The count finds no cross-attention where there is some, or misses a published total.")
+        return Ruling(Verdict.OPEN, f"The count fails its controls: {cross['BART decoder']:.0f} and {cross['T5 decoder']:.0f} "
+                      f"parameters of cross-attention in BART and T5, published totals missed by {[int(missed[arm]) for arm in GPTS]}.")  # fmt: skip
     owners = [arm for arm in GPTS if cross[arm] > 0]
     words = (
         f"{', '.join(owners) or 'None of ' + ', '.join(GPTS)} has cross-attention parameters; BART's decoder has "

@@ -60,7 +60,7 @@ def measure(trial: Trial) -> Numbers:
         "module_error": float((ours.double() - rows).abs().max()),
         "found": found, "spread": spread(scores), "worst_spread": max(spread(scores)),
         "mirror": float((scores - scores.T).abs().max() / scores.std()),
-        "profile": [[float(scores[at, at + k]) for k in range(-64, 65)] for at in (100, 250, 400)],
+        "profile": [[round(float(scores[at, at + k]), 3) for k in range(-64, 65)] for at in (100, 250, 400)],
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from polyhead.nn.heads import Grouped
 from .. import style
 from ..claim import Claim, Ruling, Trial, Verdict
 from ..table import Numbers, Table
-from ..training import train
+from ..training import cosine, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def learn(arm: str, task: str, trial: Trial) -> tuple[float, float]:
         x, answer = batch(task, int(torch.randint(4, SHORT + 1, (), generator=generator)), generator)
         return (model(x) - answer).square().mean()
 
-    train(model, loss, trial.steps(STEPS, 2 * STEPS), lr=5e-3, weight_decay=0.0)
+    train(model, loss, trial.steps(STEPS, 2 * STEPS), lr=5e-3, decay=cosine, weight_decay=0.0)
     errors = []
     for n in (SHORT, LONG):
         x, answer = batch(task, n, generator)
@@ -150,7 +150,8 @@ def draw(table: Table) -> Figure:
     axes[1].set_xticks(place, TASKS)
     axes[1].set_ylabel("error (deviations of the answer)")
     axes[1].set_title("One head without feed-forward")
-    style.reference(axes[1], 1.0, "guessing the mean")
+    style.reference(axes[1], 1.0)
+    axes[1].set_xlabel("dashed: an answer that is always the mean")
     style.legend(axes[1], loc="upper left", fontsize=8)
     return fig
 

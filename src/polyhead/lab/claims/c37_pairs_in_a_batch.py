@@ -65,7 +65,7 @@ def measure(trial: Trial) -> Numbers:
     same = document[:, None] == document[None]
     return {
         "within": float((found[same] > 0).double().mean()), "across": float((found[~same] > 0).double().mean()),
-        "stepwise": 0.0 if shape == "encoder" else stepwise(built, ids), "connected": (found > 0).int().tolist(),
+        "stepwise": 0.0 if shape == "encoder" else stepwise(built, ids), "connected": [sum(1 << i for i, one in enumerate(row) if one) for row in (found > 0).tolist()],  # a row's bits
     }  # fmt: skip
 
 
@@ -87,7 +87,8 @@ def rule(table: Table) -> Ruling:
 def draw(table: Table) -> Figure:
     fig, axes = style.figure(columns=len(table.arms))
     for panel, arm in zip(axes, table.arms, strict=True):
-        panel.imshow(table.values(arm, "connected")[0], cmap=style.shades(False), vmin=0, vmax=1, interpolation="nearest")
+        rows = [[int(row) >> i & 1 for i in range(DOCUMENTS * LENGTH)] for row in table.values(arm, "connected")[0]]
+        panel.imshow(rows, cmap=style.shades(False), vmin=0, vmax=1, interpolation="nearest")
         for edge in range(LENGTH, DOCUMENTS * LENGTH, LENGTH):
             panel.axhline(edge - 0.5, color=style.MUTED(), linewidth=0.6)
             panel.axvline(edge - 0.5, color=style.MUTED(), linewidth=0.6)

@@ -100,7 +100,7 @@ def measure(trial: Trial) -> Numbers:
     seen = touched(shown, SHOWN[1])
     return {
         "touched": float((seen > 0).double().mean()), "accuracy": float(right), "loss": sum(losses[-20:]) / len(losses[-20:]),
-        "map": (seen / seen.amax()).tolist(),
+        "map": [[round(x, 3) for x in row] for row in (seen / seen.amax()).tolist()],
     }  # fmt: skip
 
 

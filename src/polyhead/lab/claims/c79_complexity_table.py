@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Layer = Callable[[Tensor], Tensor]
-SIZES, WIDTHS, NEAR = (512, 1024, 2048), (32, 64, 128), (33, 65, 129)  # of the counts; the middle one is held
+SIZES, WIDTHS, NEAR = (256, 512, 1024), (32, 64, 128), (33, 65, 129)  # of the counts; the middle one is held
 EQUAL = (64, 128, 256)  # n and d of a whole layer, around n = d, where the paper weighs attention against recurrence
 CHAIN, ROUTE = (32, 64, 128), (32, 64, 128)  # lengths of the chains of operations and of the routes
 KERNEL, REACH, WIDER = 3, 5, (5, 9, 17)  # neighbours in the routes
@@ -82,10 +84,19 @@ def layer_of(kind: str, width: int, near: int, level: int = 0) -> Layer:
     return Convolution(width, near).double()
 
 
+@contextmanager
+def unfused() -> Iterator[None]:
+    """An LSTM as its single operations, not as one that nothing can look into."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch speaks of GPUs that are not there
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
+
+
 def operations(kind: str, n: int, width: int, near: int) -> tuple[int, int]:
     """(those that Table 1 counts, all) of one layer over n positions: of attention the table leaves the projections out."""
     layer, x = layer_of(kind, width, near), torch.zeros(1, n, width, dtype=torch.float64)
-    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), unfused(), FlopCounterMode(display=False) as counter:
         layer(x)
     by_kind = {str(op): int(count) for op, count in counter.get_flop_counts()["Global"].items()}
     total = sum(by_kind.values())
@@ -95,7 +106,7 @@ def operations(kind: str, n: int, width: int, near: int) -> tuple[int, int]:
 def chain(kind: str, n: int) -> int:
     """The longest chain of operations, each waiting for the one before, in the graph that torch records."""
     x = torch.zeros(1, n, 8, dtype=torch.float64, requires_grad=True)
-    with torch.backends.mkldnn.flags(enabled=False):
+    with unfused():
         root = layer_of(kind, 8, REACH)(x).grad_fn
     depth: dict[Any, int] = {}
     waiting: list[tuple[Any, bool]] = [(root, False)]
@@ -154,22 +165,29 @@ def exponent(x: tuple[int, ...], y: list[int]) -> float:
 
 def measure(trial: Trial) -> Numbers:
     kind = trial.arm
-    n, d, r = SIZES[1], WIDTHS[1], NEAR[1]
-    sizes = [operations(kind, size, d, r) for size in SIZES]
-    widths = [operations(kind, n, width, r) for width in WIDTHS]
-    nears = [operations(kind, n, d, near) for near in NEAR]
-    chains = [chain(kind, size) for size in CHAIN]
-    routes = [route(kind, size, REACH if kind == "restricted" else KERNEL) for size in ROUTE]
-    wider = [route(kind, ROUTE[1], near) for near in WIDER]
-    middle = EQUAL[1]
-    whole_n = [operations(kind, size, middle, NEAR[0])[1] for size in EQUAL]
-    whole_d = [operations(kind, middle, width, NEAR[0])[1] for width in EQUAL]
+
+    def points(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return sizes[:2] if trial.mode == "smoke" else sizes
+
+    def counts(which: int, sizes: tuple[int, ...], middle: tuple[int, int, int]) -> tuple[float, list[int], list[int]]:
+        """(exponent, counts, of the whole layer) when n, d or r, by `which`, runs over sizes."""
+        places = [tuple(size if i == which else held for i, held in enumerate(middle)) for size in points(sizes)]
+        runs = [operations(kind, *place) for place in places]
+        table, whole = [one for one, _ in runs], [every for _, every in runs]
+        return exponent(points(sizes), table), table, whole
+
+    middle = (SIZES[1], WIDTHS[1], NEAR[1])
+    n, by_n, whole = counts(0, SIZES, middle)
+    d, r = counts(1, WIDTHS, middle)[0], counts(2, NEAR, middle)[0]
+    equal = (EQUAL[1], EQUAL[1], NEAR[0])
+    whole_n, whole_d = (exponent(points(EQUAL), counts(i, EQUAL, equal)[2]) for i in range(2))
+    chains = [chain(kind, size) for size in points(CHAIN)]
+    routes = [route(kind, size, REACH if kind == "restricted" else KERNEL) for size in points(ROUTE)]
+    wider = [route(kind, ROUTE[1], near) for near in points(WIDER)]
     return {
-        "n": exponent(SIZES, [one for one, _ in sizes]), "d": exponent(WIDTHS, [one for one, _ in widths]),
-        "r": exponent(NEAR, [one for one, _ in nears]), "whole_n": exponent(EQUAL, whole_n),
-        "whole_d": exponent(EQUAL, whole_d), "chain": exponent(CHAIN, chains), "route": exponent(ROUTE, routes),
-        "route_r": exponent(tuple(near - 1 for near in WIDER), wider),
-        "operations": [one for one, _ in sizes], "whole": [all_ for _, all_ in sizes], "chains": chains, "routes": routes,
+        "n": n, "d": d, "r": r, "whole_n": whole_n, "whole_d": whole_d, "chain": exponent(points(CHAIN), chains),
+        "route": exponent(points(ROUTE), routes), "route_r": exponent(tuple(near - 1 for near in points(WIDER)), wider),
+        "operations": by_n, "whole": whole, "chains": chains, "routes": routes,
     }  # fmt: skip
 
 
@@ -203,9 +221,10 @@ def draw(table: Table) -> Figure:
               ("routes", None, ROUTE, "longest route (layers or steps)")]  # fmt: skip
     for panel, (name, dotted, x, label) in zip(axes, panels, strict=True):
         for index, arm in enumerate(table.arms):
-            panel.plot(x, table.curve(arm, name), marker="o", markersize=4, color=style.colour(index), label=arm)
+            curve = table.curve(arm, name)
+            panel.plot(x[: len(curve)], curve, marker="o", markersize=4, color=style.colour(index), label=arm)
             if dotted and index < 2:
-                panel.plot(x, table.curve(arm, dotted), linestyle=":", color=style.colour(index))
+                panel.plot(x[: len(curve)], table.curve(arm, dotted), linestyle=":", color=style.colour(index))
         panel.set_xscale("log", base=2)
         panel.set_yscale("log")
         panel.set_xlabel("length n")
