@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GOPHER = 5.76e23  # FLOPs of Gopher's and Chinchilla's training (Hoffmann et al. 2022, §3.4)
 SYMBOLS, ROWS, WIDTHS = 256, 128, (4, 8, 16, 32, 64)
+STARTS = [(a, b, e, x, x) for a in (5.0, 10.0) for b in (5.0, 10.0) for e in (0.0, 0.5) for x in (0.3, 0.6)]  # ln A, ln B, ln E, α, β
 PUBLISHED, OWN = "published constants", "own runs"
 
 
@@ -53,9 +54,15 @@ def _planted(seed: int) -> list[tuple[float, float, float]]:
 
 
 def _lbfgs(rows: list[tuple[float, float, float]], reduction: str) -> float:
-    """a of N ∝ C^a as PyTorch's L-BFGS leaves it with its default tolerances, from one start near the truth."""
+    """a of N ∝ C^a as PyTorch's L-BFGS leaves it with its default tolerances: the best of STARTS."""
     n, d, y = (torch.tensor(np.log(column), dtype=torch.float64) for column in np.array(rows).T)
-    theta = torch.tensor([5.0, 5.0, 0.5, 0.3, 0.3], dtype=torch.float64, requires_grad=True)
+    ends = [_descend(start, n, d, y, reduction) for start in STARTS]
+    return min(ends)[1]
+
+
+def _descend(start: tuple[float, ...], n: Tensor, d: Tensor, y: Tensor, reduction: str) -> tuple[float, float]:
+    """(Huber loss, exponent)."""
+    theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([theta], max_iter=500, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -67,7 +74,7 @@ def _lbfgs(rows: list[tuple[float, float, float]], reduction: str) -> float:
 
     optimizer.step(closure)
     *_, alpha, beta = theta.tolist()
-    return beta / (alpha + beta)
+    return float(closure()), beta / (alpha + beta)
 
 
 def source(seed: int) -> tuple[Tensor, Tensor]:
