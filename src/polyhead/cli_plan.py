@@ -53,7 +53,7 @@ def size(
       polyhead plan size --flops 1e21
       polyhead plan size --hours 24 --on h100-sxm --devices 8
     """
-    from polyhead.commands.planning_scale import Budget, run_size
+    from polyhead.commands.planning_size import Budget, run_size
 
     raise typer.Exit(run_size(Budget(flops, tokens, params, hours, on, devices, mfu), law, like, vocab, as_json, html))
 
@@ -78,7 +78,7 @@ def fit(
       polyhead plan fit runs/sweep
       polyhead plan fit points.csv --at 1e20 --out law.json
     """
-    from polyhead.commands.planning_scale import run_fit
+    from polyhead.commands.planning_fit import run_fit
 
     raise typer.Exit(run_fit(runs, embeddings, resamples, seed, at or [], out, as_json, html))
 
@@ -112,7 +112,7 @@ def parallel(
       polyhead plan parallel llama-3-8b --devices 64 --on h100-sxm
       polyhead plan parallel llama-3.1-405b --devices 16384 --tensor 8 --pipeline 16 --shard optimizer
     """
-    from polyhead.commands.planning_scale import run_parallel
+    from polyhead.commands.planning_parallel import run_parallel
 
     given = {"tensor": tensor, "pipeline": pipeline, "context": context, "expert": expert, "data": data, "shard": shard, "recompute": recompute,
              "microbatch": microbatch, "interleave": interleave}  # fmt: skip

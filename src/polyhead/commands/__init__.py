@@ -8,7 +8,7 @@ demo.py       demo: a corpus from this Python's own library
 evaluating.py eval: loss, accuracy, exact match, BLEU
 answering.py  run and chat
 showing.py    show: an architecture with its counts
-planning_scale.py  plan size, plan fit, plan parallel
+planning_size.py, planning_fit.py, planning_parallel.py  plan size, fit, parallel
 checkup.py    doctor
 lab.py        lab: the claims, what was measured of them, and measuring
 quizzing.py   lab quiz: the book's questions
