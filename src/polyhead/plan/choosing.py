@@ -17,7 +17,9 @@ from .pieces import Pieces, cut
 ROOM = 0.92  # of a device's memory: what the allocator, NCCL and the program itself leave
 
 
-def choose(spec: ModelSpec, devices: int, device: Accelerator, batch: int, length: int, fixed: Mapping[str, Any] | None = None) -> list[Step]:
+def choose(
+    spec: ModelSpec, devices: int, device: Accelerator, batch: int, length: int, fixed: Mapping[str, Any] | None = None
+) -> list[Step]:
     """Layouts that use all devices and fit, the fastest first; fixed: fields of Layout that are given. ConfigError where none can be; where
     none fits, the one that needs least comes alone, so that it can be said by how much."""
     pieces, flops = cut(spec), 3.0 * spec.flops(length).total * batch
@@ -61,8 +63,8 @@ def _layouts(pieces: Pieces, devices: int, device: Accelerator, batch: int, leng
             continue
         if picked["shard"] == "full" and picked["pipeline"] > 1 and "shard" not in fixed:
             continue  # weights would be gathered for every microbatch
-        chunks = [fixed["interleave"]] if "interleave" in fixed else sorted({1, max(1, layers // picked["pipeline"])}) if picked["pipeline"] > 1 else [1]
-        for interleave in chunks:
+        chunks = {1, layers // picked["pipeline"]} if picked["pipeline"] > 1 else {1}
+        for interleave in [fixed["interleave"]] if "interleave" in fixed else sorted(chunks):
             rest = {"sequence": fixed.get("sequence", True), "fused": fixed.get("fused", True)}
             layout = Layout(batch, length, data=devices // inner, interleave=interleave, **picked, **rest)
             if batch % (layout.data * layout.microbatch) == 0 or "microbatch" in fixed:

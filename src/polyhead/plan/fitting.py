@@ -93,8 +93,11 @@ def _falls(own: Surface, points: Points) -> None:
     for what, values, scale, exponent in (("size", points.params, own.A, own.alpha), ("tokens", points.tokens, own.B, own.beta)):
         gain = float(np.ptp(scale * values**-exponent))
         if exponent < 2 * LEAST or gain < 1e-3 * points.loss.min():
-            raise DataError(f"the losses do not fall with {what}, so there is no law of this form", expected=f"losses that are lower for more {what}, the rest alike",
-                            received=f"{gain:.2g} nats from the least to the most {what}", change="leave out runs that failed, and vary size and tokens each on its own")  # fmt: skip
+            raise DataError(
+                f"the losses do not fall with {what}, so there is no law of this form", expected=f"losses that are lower for more {what}",
+                received=f"{gain:.2g} nats from the least to the most {what}",
+                change="leave out runs that failed, and vary size and tokens each on its own",
+            )  # fmt: skip
 
 
 def _thin(points: Points) -> list[str]:
@@ -111,7 +114,7 @@ def _thin(points: Points) -> list[str]:
         told.append(f"{len(points.loss)} points for five constants")
     tied = float(np.corrcoef(log_n, log_d)[0, 1])
     if abs(tied) > 0.95:
-        told.append(f"size and tokens rise together (correlation {tied:.2f}): whose doing a lower loss is cannot be told; vary one at a fixed other")
+        told.append(f"size and tokens rise together (correlation {tied:.2f}), so what each does cannot be told; vary one at a fixed other")
     return told
 
 

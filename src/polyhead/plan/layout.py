@@ -75,9 +75,11 @@ def check(pieces: Pieces, layout: Layout) -> None:
     """ConfigError where a layout cannot be."""
     layers, ranks = len(pieces.layers), layout.data * layout.context
     if layout.batch % (layout.data * layout.microbatch):
-        _refuse("the batch does not divide", f"a multiple of data × microbatch, {layout.data} × {layout.microbatch}", str(layout.batch), "change --batch")
+        wanted = f"a multiple of data × microbatch, {layout.data} × {layout.microbatch}"
+        _refuse("the batch does not divide", wanted, str(layout.batch), "change --batch")
     if layout.pipeline * layout.interleave > layers:
-        _refuse("more stages than layers", f"pipeline × interleave of at most {layers}", f"{layout.pipeline} × {layout.interleave}", "give a smaller --pipeline")
+        chunks = f"{layout.pipeline} × {layout.interleave}"
+        _refuse("more stages than layers", f"pipeline × interleave of at most {layers}", chunks, "give a smaller --pipeline")
     if layout.length % layout.context:
         _refuse("a row does not divide", f"a length that is a multiple of {layout.context}", str(layout.length), "change --context")
     if layout.expert > 1 and not any(layer.routed for layer in pieces.layers):

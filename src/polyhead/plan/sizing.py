@@ -29,10 +29,14 @@ def law_of(name: str) -> Law:
     """ConfigError with the names there are."""
     if name in LAWS:
         return LAWS[name]
-    raise ConfigError(f"no scaling law {name}", expected=", ".join(LAWS), received=name, change=f"such as {nearest(name, LAWS)[0] if nearest(name, LAWS) else DEFAULT}")
+    like = next(iter(nearest(name, LAWS)), DEFAULT)
+    raise ConfigError(f"no scaling law {name}", expected=", ".join(LAWS), received=name, change=f"such as {like}")
 
 
-def size(*, flops: float | None = None, tokens: float | None = None, params: float | None = None, law: Law | None = None, cloud: Cloud | None = None) -> Sizing:
+def size(
+    *, flops: float | None = None, tokens: float | None = None, params: float | None = None, law: Law | None = None,
+    cloud: Cloud | None = None,
+) -> Sizing:  # fmt: skip
     """The best use of exactly one of: a budget of FLOPs, a number of tokens, a size. cloud: of your own fit, instead of the refit's."""
     law = law or LAWS[DEFAULT]
     frontier = law.frontier
@@ -134,7 +138,7 @@ def _changes(base: ModelSpec, width: int, layers: int) -> dict[str, Any]:
             out[f"{path}.kv_heads"] = max(n for n in range(1, min(many, heads.kv_heads) + 1) if many % n == 0)
         if heads.head_dim:
             out[f"{path}.head_dim"] = dim
-        if getattr(block.ffn, "inner", None):
+        if inner := getattr(block.ffn, "inner", None):
             step = 64 if width >= 256 else 8
-            out[f"decoder.blocks.{kind}.ffn.inner"] = max(step, round(block.ffn.inner / stack.width * width / step) * step)  # type: ignore[operator]
+            out[f"decoder.blocks.{kind}.ffn.inner"] = max(step, round(inner / stack.width * width / step) * step)
     return out
