@@ -37,7 +37,8 @@ def _published(seed: int) -> dict[str, Any]:
     """Exponents of N ∝ C^a and tokens per parameter at Gopher's budget; and the refit's constants, planted, found again from 36 noisy points by
     a descent run to its end and by one stopped early."""
     names = [name for name in LAWS if name != "chinchilla-3-printed"]
-    ratios = {f"tokens per parameter, {name}": surface.best(GOPHER).ratio for name, surface in (("printed", PRINTED), ("source", SOURCE), ("refit", REFIT))}
+    surfaces = {"printed": PRINTED, "source": SOURCE, "refit": REFIT}
+    ratios = {f"tokens per parameter, {name}": surface.best(GOPHER).ratio for name, surface in surfaces.items()}
     rows = _planted(seed)
     found = fit(of_rows(rows), resamples=100, seed=seed)
     held = sum(low <= getattr(REFIT, name) <= high for name, (_, low, high) in found.constants().items())
@@ -95,8 +96,8 @@ def _own(trial: Trial) -> dict[str, Any]:
     entropy of the source, which is known."""
     p, often = source(trial.seed)
     entropy = float(-(often[:, None] * p * p.log()).sum())
-    lengths = [2, 2] if trial.mode == "smoke" else [160 * 2**k for k in range(trial.pick(4, 5))]
-    rows = [_run(width, steps * (i + 1) if trial.mode == "smoke" else steps, trial.seed, p, often) for width in WIDTHS for i, steps in enumerate(lengths)]
+    lengths = [2, 20] if trial.mode == "smoke" else [160 * 2**k for k in range(trial.pick(4, 5))]
+    rows = [_run(width, steps, trial.seed, p, often) for width in WIDTHS for steps in lengths]
     found = fit(of_rows(rows), resamples=100, seed=trial.seed)
     sizes, tokens, losses = np.array(rows).T
     own = np.array([found.surface.loss(n, d) for n, d in zip(sizes, tokens, strict=True)])
@@ -141,7 +142,8 @@ def rule(table: Table) -> Ruling:
         return Ruling(Verdict.OPEN, f"{numbers}: the own runs follow a law too loosely to tell.")
     if abs(kaplan - 0.5) < 0.1 and 10 <= printed <= 40:
         return Ruling(Verdict.HOLDS, f"{numbers}.")
-    return Ruling(Verdict.CONDITION, f"{numbers}: the law holds; how tokens should grow, and 20 per parameter, hang on what N counts and on how it is fitted.")
+    hangs = "the law holds; how tokens should grow, and 20 per parameter, hang on what N counts and on how it is fitted"
+    return Ruling(Verdict.CONDITION, f"{numbers}: {hangs}.")
 
 
 def draw(table: Table) -> Figure:
@@ -155,13 +157,13 @@ def _isoflops(axes: Any) -> None:
     """Loss by size at Chinchilla's budget, as three sets of coefficients have it."""
     sizes = np.logspace(9.8, 11.8, 60)
     for i, (name, surface) in enumerate((("as printed", PRINTED), ("digits of the source", SOURCE), ("refit", REFIT))):
-        axes.plot(sizes, [surface.loss(n, GOPHER / 6 / n) for n in sizes], color=colour(i), label=f"{name}: {surface.best(GOPHER).ratio:.0f} tokens per parameter")
         best = surface.best(GOPHER)
+        label = f"{name}: {best.ratio:.0f} tokens per parameter"
+        axes.plot(sizes, [surface.loss(n, GOPHER / 6 / n) for n in sizes], color=colour(i), label=label)
         axes.plot(best.params, surface.loss(*best), "o", color=colour(i))
     reference(axes, 70e9, "Chinchilla", vertical=True)
     axes.set(xscale="log", xlabel="parameters, at 5.76·10²³ FLOPs", ylabel="loss (nats per token)")
-    axes.set_ylim(top=2.12)
-    legend(axes, loc="upper left")
+    legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 def _runs(axes: Any, table: Table) -> None:
@@ -175,7 +177,9 @@ def _runs(axes: Any, table: Table) -> None:
         axes.plot(along, [law.loss(n, d) for d in along], color=colour(i), label=f"{n:,.0f} parameters", linewidth=1.4)
     reference(axes, table.values(OWN, "entropy")[0], "entropy of the source")
     axes.set(xscale="log", xlabel="pairs of symbols seen", ylabel="loss (nats per symbol)")
-    legend(axes)
+    axes.set_xticks(sorted(set(tokens)), [f"{d / 1e3:.0f}k" for d in sorted(set(tokens))])
+    axes.minorticks_off()
+    legend(axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 CLAIM = Claim(
@@ -183,7 +187,10 @@ CLAIM = Claim(
     title="Do losses fall as power laws, and should tokens grow with parameters?",
     topic="scale",
     kind="trained",
-    statement="Loss falls as a smooth power law in parameters, data and compute (Kaplan); models were trained on too little, tokens should grow in proportion to parameters, about 20 for each (Chinchilla).",
+    statement=(
+        "Loss falls as a smooth power law in parameters, data and compute (Kaplan); models were trained on too little, tokens should grow in "
+        "proportion to parameters, about 20 for each (Chinchilla)."
+    ),
     notes=("001 Q15",),
     literature=(
         "Kaplan et al. (2020, arXiv 2001.08361) find power laws over seven decades and advise N ∝ C^0.73. Hoffmann et al. (2022, arXiv 2203.15556) find N ∝ "
