@@ -1,5 +1,5 @@
 """What a piece of code costs, measured while it runs: floating-point operations, the longest chain of operations that wait
-for each other, bytes alive at once, milliseconds."""
+for each other, bytes alive at once, processor time."""
 
 from __future__ import annotations
 
@@ -113,15 +113,15 @@ class _Alive(TorchDispatchMode):
             self.now -= size
 
 
-def milliseconds(run: Run, *, repeat: int = 5, warm: int = 1) -> float:
-    """The quickest of `repeat` runs: what else the machine does only ever adds time."""
-    for _ in range(warm):
+def milliseconds(run: Run, *, repeat: int = 5, seconds: float = 0.3) -> float:
+    """Processor time of the quickest of at least `repeat` runs, and of as many as fill `seconds`, after one that does not
+    count. With one thread that is how long run() takes when nothing else wants the core; waiting is not counted."""
+    run()
+    found: list[float] = []
+    while len(found) < repeat or sum(found) < seconds:
+        start = time.process_time()
         run()
-    found = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
     return 1e3 * min(found)
 
 

@@ -112,7 +112,7 @@ def draw(table: Table) -> Figure:
         share = table.curve(arm, "struck_histogram") * 100
         left.step(middle, share.clip(1e-2), where="mid", label=arm, color=style.colour(arms.index(arm)), linewidth=1.8,
                   linestyle="--" if arm == "before, −∞" else "-")  # fmt: skip
-    left.set(xlabel="weight that a struck link keeps (scores around −3)", ylabel="struck links, %", yscale="log", title="Is it dropped?")
+    left.set(xlabel="weight that a struck link keeps (scores around −3)", ylabel="struck links, %", yscale="log", title="Is it dropped?", ylim=(0.05, 200))
     style.reference(left, 1 / TOKENS, "uniform", vertical=True)
     style.legend(left)
     steps = range(1, 1 + table.values(arms[0], "held_curve").shape[1])

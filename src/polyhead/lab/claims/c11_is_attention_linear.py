@@ -172,5 +172,8 @@ CLAIM = Claim(
     expected=Verdict.WRONG,
     arms=ARMS, measure=measure, rule=rule, draw=draw,
     units={"additivity": "share of f(x) + f(y)", "homogeneity": "share of 2·f(x)"},
-    limits="Layer norm is a non-linearity too: with norms, deep attention alone need not be a linear map of one token.",
+    limits=(
+        "Layer norm is a non-linearity too: with norms, deep attention alone need not be a linear map of one token. The facts measure how "
+        "fast they are learnt in few steps, not how many fit."
+    ),
 )  # fmt: skip

@@ -91,19 +91,21 @@ def draw(table: Table) -> Figure:
         ax.set_xticks(LENGTHS, [str(n) for n in LENGTHS])
         ax.minorticks_off()
     style.legend(middle)
-    ratio = torch.logspace(-1, 2, 60).tolist()
+    ratio = torch.logspace(-1.7, 2, 60).tolist()
     right.plot(ratio, [100 * r / (6 + r) for r in ratio], color=style.MUTED(), linewidth=1.4)
     for index, (label, (name, tokens)) in enumerate(MODELS.items()):
         place, share = tokens / preset(name).top.width, 100 * table.mean(dense, f"scores_share {label}")
         right.plot(place, share, "o", color=style.colour(index))
-        right.annotate(label, (place, share), (6, -3), textcoords="offset points", fontsize=8.5, color=style.INK(), va="top")
+        look = {"va": "bottom", "ha": "right"} if place < 6 else {"va": "top", "ha": "left"}
+        away = (-6, 3) if place < 6 else (5, -5)
+        right.annotate(label, (place, share), away, textcoords="offset points", fontsize=8.5, color=style.INK(), **look)
     style.reference(right, 6, "n = 6·width", vertical=True)
-    right.set(xscale="log", xlabel="tokens / width", ylabel="scores, % of a layer's FLOPs", title="When it counts", ylim=(0, 100), xlim=(0.1, 200))
+    right.set(xscale="log", xlabel="tokens / width", ylabel="scores, % of a layer's FLOPs", title="When it counts", ylim=(0, 100), xlim=(0.02, 1000))
     return fig
 
 
 CLAIM = Claim(
-    id="C19", title="Is attention O(n²d) in time and O(n²) in memory, and is that the bottleneck?", topic="efficiency", kind="counting",
+    id="C19", title="Is attention O(n²d) in time and O(n²) in memory, and is that the bottleneck?", topic="efficiency", kind="exact",
     statement="Self-attention costs O(n²d) compute and O(n²) memory; the quadratic term is the bottleneck.",
     notes=("001 Q13", "002 Q1", "003 §6", "000 §4", "004:138"),
     literature=(
@@ -113,7 +115,7 @@ CLAIM = Claim(
     ),
     method=(
         f"One axis, how one head of width {WIDTH} is computed: with the whole table of scores, or by tiles of 64 × 64 with a running softmax. "
-        "FLOPs, time and peak memory beside the inputs for 128 to 2048 tokens; a feed-forward network of the same width beside it. Shares of "
+        "FLOPs, processor time and peak memory beside the inputs for 128 to 2048 tokens; a feed-forward network of the same width beside it. Shares of "
         "published models are counted from their specs."
     ),
     decides=(

@@ -135,7 +135,7 @@ def draw(table: Table) -> Figure:
 
 
 CLAIM = Claim(
-    id="C22", title="Are Transformers faster than recurrent networks because they are parallel?", topic="efficiency", kind="counting",
+    id="C22", title="Are Transformers faster than recurrent networks because they are parallel?", topic="efficiency", kind="exact",
     statement="Transformers are fully parallel and train much faster than RNNs: O(1) against O(n).",
     notes=("000 §6", "001 Q6", "003 §1", "003 §9", "004:97"),
     literature=(
@@ -144,7 +144,7 @@ CLAIM = Claim(
     ),
     method=(
         f"One axis, the layer, all of width {WIDTH}: a Transformer block, an LSTM, two convolutions. Operations of the forward pass are counted, "
-        "and the longest chain of them (a sum of n terms takes ⌈log₂ n⌉ steps). A training step is timed on one core, one row of 32 to 1024 "
+        "and the longest chain of them (a sum of n terms takes ⌈log₂ n⌉ steps). A training step is timed on one core (processor time), one row of 32 to 1024 "
         f"tokens and {ROWS} rows of 32 and 128; the LSTM is torch's fused one."
     ),
     decides=(

@@ -93,7 +93,7 @@ def is_a_model(words: list[Morphemes], logp: dict[str, float], seed: int) -> Num
 
 def measure(trial: Trial) -> Numbers:
     """trial.arm: unigram | bpe."""
-    words, new = language(trial.seed, 300 if trial.mode == "smoke" else 1200)
+    words, new = language(trial.seed, 80 if trial.mode == "smoke" else 1200)
     scores, lengths, found = [], [], {}
     if trial.arm == "bpe":
         letters = len(set("".join(words)))
