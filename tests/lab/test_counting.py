@@ -38,7 +38,8 @@ def test_the_peak_counts_what_is_alive_together_and_a_storage_once():
 
     def run() -> torch.Tensor:
         a = x + 1
-        a = a + 1  # the old one is let go once the new one is there
+        for _ in range(3):
+            a = a + 1  # the old one is let go once the new one is there
         return a.view(10, 100).T
 
     assert peak_bytes(run) == 2 * 4000
