@@ -8,7 +8,9 @@ import re
 import pytest
 from pypdf import PdfReader
 
-from polyhead.lab.book.pdf import pdf
+from polyhead.lab.book.gather import gather
+from polyhead.lab.book.pdf import minutes, pdf
+from polyhead.lab.results import SHIPPED
 
 from .booked import PAGES, book, small
 
@@ -27,7 +29,7 @@ def test_questions_answers_and_verdicts_are_in_it(texts):
     whole = " ".join(texts)
     for page in PAGES:
         assert page.question in whole
-    for words in ("They fail by a quarter more length.", "<script>alert('x')</script>", "✕ wrong as stated", "The loss is 1.4", "(004:128)", "Its mean is 0.", "“Sinusoidal encodings"):
+    for words in ("They fail by a quarter more length.", "<script>alert('x')</script>", "✕ C01 wrong as stated: The loss is 1.4", "✕ wrong as stated", "See also ✓ C03", "Wrong in 004:128:", "Its mean is 0.", "“Sinusoidal encodings"):
         assert words in whole, words
 
 
@@ -52,3 +54,7 @@ def test_figures_and_formulas_are_drawn(made):
 
 def test_the_same_book_is_the_same_bytes():
     assert pdf(small()) == pdf(small())
+
+
+def test_the_review_of_the_real_book_takes_half_an_hour_to_an_hour():
+    assert 30 <= minutes(gather(SHIPPED)) <= 60

@@ -21,7 +21,7 @@ from ..claim import Verdict
 from ..pages import Page
 from . import formula, text
 from .content import Book, Told
-from .words import KINDS, LEAD, MARKS, NOTES_WRONG, READING, TITLE
+from .words import KINDS, LEAD, MARKS, READING, TITLE
 
 # The figures shown, where their claims have been measured: one that changes what people think, or that explains at a glance.
 FIGURES = ("C01", "C02", "C03", "C04", "C05", "C06", "C10", "C12", "C14", "C16", "C18", "C19", "C20", "C30", "C33", "C42")
@@ -78,7 +78,7 @@ class _Sheet(FPDF):
         """A topic begins: a heading and a bookmark, on a new page unless this one has room for more than its beginning."""
         if self.page == 0 or self.get_y() > self.h * 0.55:
             self.add_page()
-        elif self.get_y() > 30:
+        elif self.get_y() > self.t_margin + 1:
             self.ln(7)
         self.start_section(name, 0)
         self.words(name, _HEAD, "B")
@@ -108,13 +108,6 @@ class _Sheet(FPDF):
         self.set_font("code" if look == "code" else "text", _LOOKS.get(look, look), size * (0.94 if look == "code" else 1))
         self.set_text_color(*colour)
         self.write(size * _LINE * _POINT, said)
-
-    def verdict(self, told: Told, size: float = _SMALL) -> None:
-        """The mark and the verdict, in its colour."""
-        if told.verdict is None:
-            self.run("not run yet", size, "strong", _DIM)
-        else:
-            self.run(f"{MARKS[told.verdict].sign} {told.verdict}", size, "strong", self.marks[told.verdict])
 
     def formula(self, laid: formula.Formula, size: float = 12.0) -> None:
         """A formula in the middle of a line of its own, as outlines."""
@@ -172,6 +165,8 @@ def _front(sheet: _Sheet, book: Book) -> None:
     for verdict, count in book.counts.items():
         sheet.run(f"{MARKS[verdict].sign} {verdict}: {count}", 11, "strong", sheet.marks[verdict])
         sheet.ln(7)
+    sheet.ln(4)
+    sheet.prose(f"About {minutes(book):.0f} minutes to read.", 11)
     sheet.ln(4)
     for said in (READING, KINDS):
         sheet.prose(said, 10)
@@ -258,27 +253,40 @@ def _question(sheet: _Sheet, page: Page, book: Book, told: set[str]) -> None:
     if laid:
         sheet.formula(laid)
     sheet.ln(1)
-    for id in page.claims:
-        if id in book.by_id:
-            _measured(sheet, book.by_id[id], told)
+    measured = [(one, one.verdict) for id in page.claims if (one := book.by_id.get(id)) and one.verdict]
+    before = [(one, verdict) for one, verdict in measured if one.claim.id in told]
+    for one, _ in measured:
+        if one.claim.id not in told:
+            _measured(sheet, one, told)
+    if before:
+        sheet.run("See also ", _SMALL, "", _DIM)
+        for one, verdict in before:
+            sheet.run(f"{MARKS[verdict].sign} {one.claim.id}  ", _SMALL, "strong", sheet.marks[verdict])
+        sheet.ln(_SMALL * _LINE * _POINT + 0.8)
     for wrong in page.wrong:
-        sheet.run(f"{NOTES_WRONG}{f' ({wrong.where})' if wrong.where else ''}: ", _SMALL, "strong", _DIM)
+        sheet.run(f"Wrong{f' in {wrong.where}' if wrong.where else ''}: ", _SMALL, "strong", _DIM)
         sheet.run(f"“{text.plain(wrong.said)}” {text.plain(wrong.why)}", _SMALL, "", _DIM)
         sheet.ln(_SMALL * _LINE * _POINT)
     sheet.ln(5)
 
 
 def _measured(sheet: _Sheet, one: Told, told: set[str]) -> None:
-    """A claim's verdict; where it is told of for the first time, why, and its figure if that is among the chosen."""
-    first = one.claim.id not in told
+    """A claim's verdict and why, and its figure if that is among the chosen."""
+    assert one.finding
     told.add(one.claim.id)
-    sheet.verdict(one)
-    sheet.run(f"  {one.claim.id}: {text.plain(one.claim.title)}", _SMALL, "", _INK)
-    if one.finding and first:
-        sheet.run(f" {text.plain(one.finding.ruling.because)}", _SMALL, "", _DIM)
+    verdict = one.finding.ruling.verdict
+    sheet.run(f"{MARKS[verdict].sign} {one.claim.id} {verdict}: ", _SMALL, "strong", sheet.marks[verdict])
+    sheet.run(text.plain(one.finding.ruling.because), _SMALL)
     sheet.ln(_SMALL * _LINE * _POINT + 0.8)
-    if one.finding and first and one.claim.id in FIGURES:
+    if one.claim.id in FIGURES:
         _figure(sheet, one)
+
+
+def minutes(book: Book) -> float:
+    """How long the questions take to read, at 240 words a minute; tables and contents are for looking things up."""
+    said = [words for page in book.pages for words in (page.question, page.answer, *(f"{one.where} {one.said} {one.why}" for one in page.wrong))]
+    said += [told.finding.ruling.because for told in book.claims if told.finding]
+    return sum(len(words.split()) for words in said) / 240
 
 
 def _figure(sheet: _Sheet, one: Told) -> None:
