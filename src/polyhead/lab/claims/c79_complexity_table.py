@@ -222,7 +222,7 @@ def draw(table: Table) -> Figure:
     for panel, (name, dotted, x, label) in zip(axes, panels, strict=True):
         for index, arm in enumerate(table.arms):
             curve = table.curve(arm, name)
-            panel.plot(x[: len(curve)], curve, marker="o", markersize=4, color=style.colour(index), label=arm)
+            panel.plot(x[: len(curve)], curve, linewidth=4.4 - 0.8 * index, color=style.colour(index), label=arm)  # equal lines stay visible
             if dotted and index < 2:
                 panel.plot(x[: len(curve)], table.curve(arm, dotted), linestyle=":", color=style.colour(index))
         panel.set_xscale("log", base=2)
