@@ -106,7 +106,7 @@ def rule(table: Table) -> Ruling:
 
 
 def draw(table: Table) -> Figure:
-    figure, axes = style.figure(3, width=12.5, width_ratios=[1.5, 1, 1])
+    figure, axes = style.figure(3, width=12.5)
     places = range(len(LOSSES))
     for index, arm in enumerate(table.arms):
         for place, name in enumerate(LOSSES):

@@ -83,7 +83,7 @@ def rule(table: Table) -> Ruling:
 
 
 def draw(table: Table) -> Figure:
-    figure, axes = style.figure(2, width=10.4, width_ratios=[1.5, 1])
+    figure, axes = style.figure(2, width=10.4)
     style.groups(axes[0], table, RELATIONS, format="{:.2f}")
     for note in axes[0].texts:
         note.set_fontsize(7)
