@@ -36,6 +36,8 @@ def list_claims(out: Results = FOLDER, as_json: Json = False) -> None:
 @lab.command("show")
 def show_claim(
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="An id that `list` shows, or the file of a claim of your own.")],
+    figure: Annotated[Path | None, typer.Option("--figure", metavar="FILE", help="Write its figure, .svg or .png.")] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For a dark page.")] = False,
     out: Results = FOLDER,
     as_json: Json = False,
 ) -> None:
@@ -44,10 +46,11 @@ def show_claim(
     \b
     Example:
       polyhead lab show C17
+      polyhead lab show C04 --figure mask.svg
     """
     from polyhead.commands.lab import run_show
 
-    raise typer.Exit(run_show(claim, out, as_json))
+    raise typer.Exit(run_show(claim, out, figure, dark, as_json))
 
 
 @lab.command("run")

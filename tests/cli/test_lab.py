@@ -33,12 +33,14 @@ def test_list_has_every_claim_with_its_verdict(polyhead, tmp_path: Path, monkeyp
 
 def test_ones_own_result_goes_before_that_of_the_package(polyhead, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    own = results.read(results.SHIPPED / "C17.json") | {"verdict": "not decided here"}
+    own = results.read(results.SHIPPED / "C17.json") | {"verdict": "not decided here"}  # as if measured by the user
     results.write(Path("runs/lab/C17.json"), own)
     assert next(row["verdict"] for row in json.loads(polyhead("lab", "list", "--json").out) if row["id"] == "C17") == "not decided here"
     assert json.loads(polyhead("lab", "list", "--json", "-o", "elsewhere").out)[0] is not None
-    results.write(Path("runs/lab/C17.json"), own | {"verdict": None})
-    assert json.loads(polyhead("lab", "show", "C17", "--json").out)["result"]["verdict"] == "wrong as stated"
+    stale = [run | {"code": "of another version"} for run in own["runs"]]
+    for other in ({"verdict": None}, {"runs": stale}):
+        results.write(Path("runs/lab/C17.json"), own | other)
+        assert json.loads(polyhead("lab", "show", "C17", "--json").out)["result"]["verdict"] == "wrong as stated"
 
 
 def test_show_tells_the_claim_and_what_was_measured(polyhead) -> None:
@@ -48,6 +50,15 @@ def test_show_tells_the_claim_and_what_was_measured(polyhead) -> None:
         assert words in out
     told = json.loads(polyhead("lab", "show", "C17", "--json").out)
     assert told["arms"] == ["neither", "causal mask", "positions added"] and told["result"]["runs"][0]["intervals"]
+
+
+def test_show_draws(polyhead, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "the figure: a.svg" in polyhead("lab", "show", "C17", "--figure", "a.svg").out
+    assert polyhead("lab", "show", "C17", "--figure", "a.png", "--dark", "--json").code == 0
+    assert "sinusoids added" in Path("a.svg").read_text(encoding="utf-8") and Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert polyhead("lab", "show", "C17", "--figure", "a.txt").code == 2
+    assert polyhead("lab", "new", "mine.py").code == 0 and "not measured yet" in polyhead("lab", "show", "mine.py", "--figure", "b.svg").err
 
 
 def test_a_new_claim_runs_as_it_is(polyhead, mine: str) -> None:

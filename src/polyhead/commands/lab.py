@@ -41,10 +41,12 @@ def run_list(folder: Path, as_json: bool) -> int:
 
 # ---------------------------------------------------------------- show
 
-def run_show(name: str, folder: Path, as_json: bool) -> int:
+def run_show(name: str, folder: Path, figure: Path | None, dark: bool, as_json: bool) -> int:
     """The verb lab show."""
     claim = load(chosen([name])[0])
     found = results.find(claim.id, folder)
+    if figure is not None:
+        _draw(claim, found, figure, dark)
     if as_json:
         emit(_as_dict(claim) | {"result": found})
         return 0
@@ -63,7 +65,23 @@ def run_show(name: str, folder: Path, as_json: bool) -> int:
     _paragraph("because", found["because"])
     for run in results.deciding(found):
         _tell_run(claim, run)
+    say(f"\nthe figure: {figure or f'polyhead lab show {name} --figure FILE.svg'}")
     return 0
+
+
+def _draw(claim: Claim, found: results.Result | None, path: Path, dark: bool) -> None:
+    """Write the figure of the first run that decides."""
+    from polyhead.checkpoint.files import atomic
+    from polyhead.lab.style import render
+
+    format = path.suffix.lower().lstrip(".")
+    if format not in ("svg", "png"):
+        raise ConfigError("a figure is a picture", expected="a name that ends in .svg or .png", received=str(path))
+    if found is None:
+        raise ConfigError(f"{claim.id} is not measured yet", expected="a result to draw", received="none", change="polyhead lab run CLAIM")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as out:
+        out.write(render(claim, results.table(results.deciding(found)[0]), dark=dark, format="svg" if format == "svg" else "png"))
 
 
 def _as_dict(claim: Claim) -> dict[str, Any]:

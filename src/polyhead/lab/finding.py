@@ -87,6 +87,8 @@ def _run(path: Path) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and the like look themselves up
+    if (beside := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(beside)  # a claim may be more than one file
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:

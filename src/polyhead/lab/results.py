@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from polyhead.errors import DataError
 
 from .claim import Claim, Ruling, Verdict
+from .finding import code, package
 
 if TYPE_CHECKING:
     from .table import Table
@@ -48,12 +49,11 @@ def read(path: Path) -> Result | None:
 
 
 def find(id: str, folder: Path = FOLDER) -> Result | None:
-    """The claim's result with a verdict: the user's if there is one, else that of the package, else None."""
-    for place in (folder, SHIPPED):
-        found = read(place / f"{id}.json")
-        if found is not None and found["verdict"] is not None:
-            return found
-    return None
+    """The claim's result with a verdict: the user's if there is one of the claim as it is now, else that of the package."""
+    own, path = read(folder / f"{id}.json"), package().get(id)
+    if own is not None and own["verdict"] is not None and (path is None or {run["code"] for run in deciding(own)} == {code(path)}):
+        return own
+    return read(SHIPPED / f"{id}.json")
 
 
 def deciding(result: Result) -> list[Run]:
