@@ -50,11 +50,12 @@ def lines(axes: Any, table: Table, name: str, x: Sequence[float], arms: Mapping[
 
 def line(axes: Any, x: Sequence[float], values: np.ndarray, label: str | None = None, index: int = 0, **look: Any) -> None:
     """values (seeds, points): their mean over seeds as a line, and a band of the 95 % interval of that mean. index: of the
-    colour. Points few enough to be told apart are marked."""
+    colour. x may go on where a measurement was cut short. Points few enough to be told apart are marked."""
     look = {"color": colour(index), "marker": "o" if len(x) <= 16 else None, **look}
     mean, low, high = band(np.asarray(values, dtype=np.float64))
-    axes.plot(x, mean, label=label, **look)
-    axes.fill_between(x, low, high, color=look["color"], alpha=0.22, linewidth=0)
+    places = list(x)[: len(mean)]
+    axes.plot(places, mean, label=label, **look)
+    axes.fill_between(places, low, high, color=look["color"], alpha=0.22, linewidth=0)
 
 
 def bars(axes: Any, table: Table, name: str, arms: Mapping[str, str] | None = None, *, format: str | None = "{:.3g}") -> None:
