@@ -44,7 +44,8 @@ def test_a_result_has_every_number_and_where_it_comes_from(write) -> None:
     assert made["intervals"]["one"]["x"] == pytest.approx([1.1, 1.0, 1.2])
     assert made["machine"]["cpu"] and made["machine"]["cores"] == os.cpu_count()
     assert set(made["versions"]) == {"polyhead", "python", "torch", "numpy"} and made["corpus"] is None
-    assert math.isnan(results.table(made).values("one", "list")[0, 1])
+    one, other = results.table(made).arms["one"][0]["list"]
+    assert one == 1.0 and math.isnan(other)
     assert told == ["start", *["unit"] * 6, "claim"] and not entry.faults
 
 
@@ -82,16 +83,19 @@ def test_again_takes_other_seeds_and_a_verdict_that_changes_is_none(write) -> No
 
 
 def test_again_is_not_forgotten_when_it_is_stopped(write) -> None:
-    run(name := write())
-    path = FOLDER / "A.json"
-    started = json.loads(path.read_text(encoding="utf-8"))
-    run(name, again=True)
-    started["runs"].append(saved()["runs"][1] | {"arms": {"one": {}, "two": {}}, "verdict": None, "because": None})
-    path.write_text(json.dumps(started), encoding="utf-8")
-    measured()
-    _, told = run(name, again=True)
-    assert "unfinished" in told and len(saved()["runs"]) == 2
-    assert [line.split()[1] for line in measured()] == list("334455")
+    stops = "import os, signal; os.kill(os.getpid(), signal.SIGINT) if trial.seed == 3 and not Path('go').exists() else None"
+    names = [write(body=stops), write("b.py", id="B")]
+    asked, told = Asked(FOLDER, jobs=0), []
+    run_claims(names, asked, lambda *_: None)
+    with pytest.raises(Stopped):
+        run_claims(names, asked._replace(again=True), lambda *_: None)
+    Path("go").touch()
+    run_claims(names, asked._replace(again=True), lambda what, _: told.append(what))
+    assert "unfinished" in told
+    for id in "AB":
+        assert [one["seeds"] for one in results.read(FOLDER / f"{id}.json")["runs"]] == [[0, 1, 2], [3, 4, 5]]
+    run_claims(names, asked, lambda *_: None)
+    assert len(measured("b.py")) == 12
 
 
 @pytest.mark.parametrize("how", [{"kind": "counting"}, {"kind": "published"}, {"kind": "exact", "more": "seeds=(1, 1)"}])
