@@ -29,6 +29,34 @@ plan = typer.Typer(name="plan", cls=_Plan, no_args_is_help=True, rich_markup_mod
                    help="What a model costs, what a budget buys, how a step is laid out.\n\n`polyhead plan MODEL` tells parameters, FLOPs, memory and time.")  # fmt: skip
 
 
+@plan.command("model")
+def model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A preset, a spec file, a run or a model's folder, owner/name on the Hub.")],
+    tokens: Annotated[int | None, typer.Option("--tokens", "--context", min=1, help="Tokens of a row; left out: the model's context.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows, of a step and of what is written at a time.")] = 1,
+    on: Annotated[str, typer.Option("--on", metavar="DEVICE", help="this, h100-sxm, a100-80gb, rtx-4090, m2-max, …, or FILE.yaml with peak, bandwidth and memory.")] = "this",
+    dtype: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; left out: fp32 on a CPU, bf16 elsewhere.")] = None,
+    optimizer: Annotated[str, typer.Option(help="adamw or muon.")] = "adamw",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Recompute layers in the backward pass.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Training alone.")] = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Writing alone.")] = False,
+    html: Html = None,
+    as_json: Json = False,
+) -> None:
+    """What one model costs on one device: parameters, FLOPs, memory, time, what fits.
+
+    This machine is measured the first time, which takes about ten seconds.
+
+    \b
+    Example:
+      polyhead plan llama-3-8b --on h100-sxm
+      polyhead plan gpt2 --batch 8 --on rtx-4090 --html plan.html
+    """
+    from polyhead.commands.planning import run_plan
+
+    raise typer.Exit(run_plan(model, tokens, batch, on, dtype, optimizer, checkpointing, train, decode, as_json, html))
+
+
 @plan.command("size")
 def size(
     flops: Annotated[float | None, typer.Option(help="Training compute, such as 1e21.")] = None,

@@ -48,8 +48,8 @@ def test_micro_batches_ranks_bf16_and_recomputing_take_less() -> None:
     def kept(world: int = 1, **changes: Any) -> int:
         return memory_parts(spec, wide.model_copy(update=changes), 1024, world)["activations"]
 
-    assert kept(accumulate=2) == kept(world=2) == kept() / 2
-    assert kept(precision="bf16") == kept() / 2
+    assert kept(accumulate=2) == kept(world=2) == pytest.approx(kept() / 2, rel=1e-3)  # positions are kept once
+    assert kept() / 2 < kept(precision="bf16") < kept()  # norms and the stream stay in fp32
     assert kept(checkpointing=True) < kept() / 5
 
 

@@ -68,7 +68,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Counts, memory and time of the run that `config` describes."""
     from polyhead.train import Trainer
     from polyhead.train.loop import batches
-    from polyhead.train.memory import explain_memory, memory_parts
+    from polyhead.train.memory import explain_memory, step_memory
     from polyhead.train.trained import apply, count
 
     before = peak_memory()
@@ -99,7 +99,7 @@ def measure(config: RunConfig, folder: Path) -> dict[str, Any]:
         "epochs": training.batch * training.steps / prepared.sizes["train_samples"],
         "flops": 3 * spec.flops(prepared.context).total / prepared.context * seen, "first_loss": first,
         "path": {"device": str(ranks.device), "precision": training.precision, "compiled": compiled, "why": why},
-        "memory": memory_parts(spec, training, prepared.context), "peak_bytes": peak_memory(), "peak_bytes_before": before,
+        "memory": step_memory(spec, training, prepared.context).peak, "peak_bytes": peak_memory(), "peak_bytes_before": before,
         "seconds_per_step": per_step, "seconds_first_step": times[0], "tokens_per_s": tokens / len(times) / per_step,
         "eta_seconds": times[0] + per_step * (training.steps - 1),
     }  # fmt: skip

@@ -132,11 +132,11 @@ def _running(spec: ModelSpec) -> dict[str, Any]:
     """What a model costs at work and in training."""
     from polyhead.report import cache_bytes
     from polyhead.train import TrainingConfig
-    from polyhead.train.memory import memory_parts
+    from polyhead.train.memory import step_memory
 
     context = spec.context
     flops = spec.flops(context)
-    training = memory_parts(spec, TrainingConfig(batch=1, precision="fp32"), context)
+    training = step_memory(spec, TrainingConfig(batch=1, precision="fp32"), context).full
     return {
         "context": context,
         "flops_per_token": {"forward": flops.total / context, "training": 3 * flops.total / context},

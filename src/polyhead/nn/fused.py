@@ -14,10 +14,11 @@ from torch.autograd.function import once_differentiable
 
 
 def plain(x: Tensor) -> bool:
-    """Whether the plain formula serves better: compiled, off the CPU, half precision, or no gradient asked for."""
+    """Whether the plain formula serves better: compiled, off the CPU, half precision, or no gradient asked for. On the meta
+    device, where a step is only counted, it is what a CPU would do."""
     trains = torch.is_grad_enabled() and x.requires_grad
     full = x.dtype in (torch.float32, torch.float64)
-    return torch.compiler.is_compiling() or not trains or not full or x.device.type != "cpu"
+    return torch.compiler.is_compiling() or not trains or not full or x.device.type not in ("cpu", "meta")
 
 
 class UnitRMS(torch.autograd.Function):

@@ -108,7 +108,7 @@ class Router(nn.Module):
     def _logits(self, x: Tensor) -> Tensor:
         if not self.spec.router_fp32 or x.dtype == torch.float64:
             return nn.functional.linear(x, self.weight, self.bias)
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # the meta device, where one counts, has none
             bias = None if self.bias is None else self.bias.float()
             return nn.functional.linear(x.float(), self.weight.float(), bias)
 

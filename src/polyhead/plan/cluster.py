@@ -48,12 +48,12 @@ ACCELERATORS = {
                     "Jouppi et al. 2023, arXiv 2304.01433: a pod of 4096 in a 3-D torus, 45 GB/s per link, one axis both ways per collective; matmul share as the mean of the others"),
     )
 }  # fmt: skip
-_ALIKE = {"a100": "a100-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "v100": "v100-32gb", "tpuv4": "tpu-v4"}
+ALSO = {"a100": "a100-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "v100": "v100-32gb", "tpuv4": "tpu-v4"}
 
 
 def accelerator(name: str) -> Accelerator:
     """ConfigError with the names there are."""
-    key = _ALIKE.get(name.lower(), name.lower())
+    key = ALSO.get(name.lower(), name.lower())
     if key in ACCELERATORS:
         return ACCELERATORS[key]
     like = nearest(key, ACCELERATORS)

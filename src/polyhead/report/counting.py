@@ -9,6 +9,7 @@ import torch
 
 from polyhead.nn import ModelSpec, PairSpec, StackSpec
 from polyhead.nn.ffn import GatedSpec
+from polyhead.nn.latent import Heads
 
 from .words import count
 
@@ -129,12 +130,34 @@ def cache_bytes(spec: ModelSpec, item: int = 4) -> int:
     stack = spec.decoder
     if stack is None:
         return 0
-    per_kind = {}
+    numbers = {kind: entry_numbers(block.attention.heads, stack.width) for kind, block in stack.blocks.items()}
+    return sum(item * numbers[stack.kind(i)] for i in range(stack.layers))
+
+
+def entry_numbers(heads: Heads, width: int) -> int:
+    """Numbers that one token's entry has in the cache of one layer."""
+    with torch.device("meta"):  # no memory: only the shapes are asked for
+        return sum(n * wide for n, wide in heads.build(width).shapes())
+
+
+def allocation(spec: ModelSpec, rows: int, length: int, item: int = 4, slack: int = 0, source: int = 0) -> dict[str, int]:
+    """Bytes of a decoder's cache for `rows` rows of at most `length` tokens, as `new_cache` allocates them: entries (rings where a
+    window is shorter; with a slot for padding), positions (a number per slot of each capacity), and memory, the keys and values
+    of `source` tokens that cross-attention looks at (in the model's dtype, `item` bytes as well)."""
+    stack = spec.decoder
+    if stack is None:
+        return {"entries": 0, "positions": 0, "memory": 0}
+    capacity = {}
     for kind, block in stack.blocks.items():
-        with torch.device("meta"):  # no memory: only the shapes are asked for
-            shapes = block.attention.heads.build(stack.width).shapes()
-        per_kind[kind] = item * sum(heads * width for heads, width in shapes)
-    return sum(per_kind[stack.kind(i)] for i in range(stack.layers))
+        back = block.attention.pattern.reach()[0]
+        capacity[kind] = length if back is None else min(length, back + 1 + slack)
+    entries = memory = 0
+    for i in range(stack.layers):
+        block = stack.blocks[stack.kind(i)]
+        entries += rows * (capacity[stack.kind(i)] + 1) * item * entry_numbers(block.attention.heads, stack.width)
+        if block.cross is not None:
+            memory += rows * source * item * entry_numbers(block.cross.heads, stack.width)
+    return {"entries": entries, "positions": sum(8 * rows * (n + 1) for n in set(capacity.values())), "memory": memory}
 
 
 def windowed(spec: ModelSpec | PairSpec) -> bool:

@@ -6,52 +6,155 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from polyhead.errors import OutOfMemory
-from polyhead.nn import ExpertsSpec, GatedSpec, ModelSpec
-from polyhead.nn.stack import StackSpec
+from polyhead.nn import ModelSpec
 
 from .config import TrainingConfig
 from .parallel import ALONE, Ranks
+from .shadow import Asked, Name, shadow
 from .trained import count, spec_for
+
+PROGRAM = 18 * 2**20  # bytes: kernels' code and buffers, measured on Linux with a model too small to count, torch 2.13
+Way = Literal["total", "heap", "mapped"]
+
+
+class Moment(NamedTuple):
+    """What is alive when a segment of the step needs most, by part. where: (stack, part, layer or None); forward: or coming
+    back; logits: all of the head and the loss; workspace: what comes and goes in other segments."""
+
+    where: tuple[str, str, int | None]
+    forward: bool
+    activations: float
+    logits: float
+    gradients: float
+    workspace: float
+
+    @property
+    def total(self) -> float:
+        return sum(self[2:])
+
+
+class StepMemory(NamedTuple):
+    """full: each part at its own largest (they do not all live at once). peak: the parts when most is alive, which add up to it.
+    course: the step, segment by segment. All in bytes, above what the imported program takes; `program` is what torch loads and
+    sets aside in its first step."""
+
+    full: dict[str, int]
+    peak: dict[str, int]
+    course: tuple[Moment, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.peak.values())
 
 
 def memory_parts(spec: ModelSpec, config: TrainingConfig, context: int, world: int = 1) -> dict[str, int]:
-    """Bytes of weights, gradients, optimizer state, kept activations and logits of one training step on one of `world`
-    ranks.
+    """Bytes of each part of a training step on one of `world` ranks, at its own largest: their sum is never less than the peak,
+    and every setting that needs less of one needs less of it."""
+    return step_memory(spec, config, context, world).full
 
-    Activations are what the backward pass of each layer keeps (Korthikanti et al. 2022, arXiv 2205.05198 §4.1, without
-    the score matrix, which the fused kernel does not keep); an estimate, where the others are exact.
-    """
+
+def step_memory(
+    spec: ModelSpec, config: TrainingConfig, context: int, world: int = 1, source: int | None = None, gpu: bool = False
+) -> StepMemory:
+    """What a step of batch / (accumulate · world) rows of `context` tokens needs (an encoder before a decoder reads `source`
+    tokens, None: as many). Weights, gradients, optimizer state and averages are exact; what is kept for the backward pass is
+    counted by running the step without numbers (shadow.py). gpu: without what a program takes on a CPU."""
     params, learnt = spec_for(config.trained, spec).params().total, count(config.trained, spec)
+    # AdamW keeps two moments, Muon its momentum and the gradients side by side as it orthogonalises them
+    held = {"weights": 4 * params, "optimizer": 8 * learnt}
+    held |= {"average": 4 * learnt} if config.ema else {}
+    held |= {"best": 4 * learnt} if config.best else {}
+    held |= {} if gpu else {"program": PROGRAM}
+    micro = asked(spec, config, context, world, source, gpu)
+    course = tuple(_course(spec, config, micro))
+    parts = ("gradients", "activations", "logits", "workspace")
+    full = held | {part: round(max(getattr(moment, part) for moment in course)) for part in parts}
+    most = max(course, key=lambda moment: moment.total)
+    lost = {} if gpu else {"allocator": _lost(spec, config, micro)}
+    peak = {part: round(getattr(most, part)) for part in parts}
+    update = {"gradients": 4 * learnt, "activations": 0, "logits": 0, "workspace": _muon_workspace(spec, config)}
+    if sum(update.values()) >= most.total:
+        peak = update
+    return StepMemory(full | {"gradients": 4 * learnt} | lost, held | peak | lost, course)
+
+
+def _lost(spec: ModelSpec, config: TrainingConfig, asked: Asked) -> int:
+    """Bytes of freed blocks that a C library's heap still has when most is needed: it does not shrink, so its own highest and
+    the highest of what is mapped stand side by side, though they are not reached at one time (glibc's malloc)."""
+    heap, mapped, total = (max(m.total for m in _course(spec, config, asked, way)) for way in ("heap", "mapped", "total"))
+    return max(0, round(heap + mapped - total))
+
+
+def asked(
+    spec: ModelSpec, config: TrainingConfig, context: int, world: int = 1, source: int | None = None, gpu: bool = False
+) -> Asked:
+    """The micro-batch of one rank."""
     rows = -(-config.batch // (config.accumulate * world))
-    wide = 2 if config.precision == "bf16" else 4
-    tokens = rows * context
-    kept = sum(_activations(stack, tokens, wide, config.checkpointing) for stack in spec.stacks.values())
-    head = next(iter(spec.heads.values()))
-    logits = min(tokens * (head.output or 0), 2**26) * 4 * 3
-    # of what learns; AdamW keeps two moments, Muon its momentum and the gradients side by side as it orthogonalises them
-    parts = {"weights": 4 * params, "gradients": 4 * learnt, "optimizer": 8 * learnt}
-    parts |= {"activations": kept, "logits": logits}
-    parts |= {"average": 4 * learnt} if config.ema else {}
-    return parts | ({"best": 4 * learnt} if config.best else {})
+    rate = getattr(config.objective, "rate", 0.15)
+    share = rate if config.objective.kind == "masked" or next(iter(spec.heads.values())).task == "mlm" else 1.0
+    return Asked(
+        rows, context, source or context, share, config.precision == "bf16", config.checkpointing, config.accumulate > 1,
+        gpu,
+    )  # fmt: skip
 
 
-def _activations(stack: StackSpec, tokens: int, wide: int, checkpointing: bool) -> int:
-    total = 0
-    for layer in range(stack.layers):
-        block = stack.blocks[stack.kind(layer)]
-        projected, ffn = block.attention.activations(stack.width), block.ffn
-        if isinstance(ffn, ExpertsSpec):
-            hidden = 3 * ffn.inner * ffn.top_k + 3 * ffn.shared
-        else:
-            hidden = (3 if isinstance(ffn, GatedSpec) else 2) * ffn.hidden(stack.width)
-        full = 6 * stack.width + projected + hidden
-        total += tokens * wide * (stack.width if checkpointing else full)
-    return total
+def _course(spec: ModelSpec, config: TrainingConfig, asked: Asked, way: Way = "total") -> Iterator[Moment]:
+    """Forward through all segments, then back: what was kept goes, gradients come. way: which bytes."""
+    taken, head = shadow(spec, config.trained, asked), ("decoder" if spec.decoder is not None else "encoder", "after")
+    kept = logits = pending = 0.0
+    places = list(segments(spec))
+    gradients = 0.0
+    if asked.again:  # those of the first micro-batch are there
+        once = shadow(spec, config.trained, asked._replace(again=False))
+        gradients = sum(getattr(once[p.key].back, way).grads for p in places if not p.again)
+
+    def moment(place: Place, forward: bool, peak: float) -> Moment:
+        if place.key == head:
+            return Moment(place.where, forward, kept, logits + peak, gradients, pending)
+        return Moment(place.where, forward, kept, logits, gradients, pending + peak)
+
+    for place in places:
+        step = getattr(taken[place.key].forward, way)
+        yield moment(place, True, step.peak)
+        kept, logits = (kept, logits + step.change) if place.key == head else (kept + step.change, logits)
+    for place in reversed(places):
+        step, went = getattr(taken[place.key].back, way), getattr(taken[place.key].forward, way).change
+        yield moment(place, False, step.peak)
+        pending += step.change - step.grads + went  # gradients of x on their way down
+        gradients += 0.0 if place.again else step.grads  # weights that later layers share have theirs already
+        kept, logits = (kept, logits - went) if place.key == head else (kept - went, logits)
+
+
+class Place(NamedTuple):
+    """A segment in the whole model. key: in the shadow; where: (stack, part, layer or None); again: a later layer has the same
+    weights."""
+
+    key: Name
+    where: tuple[str, str, int | None]
+    again: bool = False
+
+
+def segments(spec: ModelSpec) -> Iterator[Place]:
+    """Everything a forward pass goes through, in order."""
+    for place, stack in spec.stacks.items():
+        yield Place((place, "before"), (place, "embedding", None))
+        order = stack.order()
+        for i in range(stack.layers):
+            kind = "first" if i == 0 else stack.kind(i)
+            yield Place((place, kind), (place, stack.kind(i), i), order[i] in order[i + 1 :])
+        yield Place((place, "after"), (place, "head" if stack is spec.top else "norm", None))
+
+
+def _muon_workspace(spec: ModelSpec, config: TrainingConfig) -> int:
+    """Bytes of the matrices that one share of `muon.orthogonalise` has beside the gradients; on a CPU a few matrices."""
+    if config.optimizer.kind != "muon":
+        return 0
+    return max(32 * min(max(2**16, stack.width**2), 12 * stack.layers * stack.width**2) for stack in spec.stacks.values())
 
 
 def show_bytes(n: float) -> str:
