@@ -124,3 +124,9 @@ def test_a_figure_that_differs_in_more_than_colours_is_there_twice():
     made = svg.pair(drawing("#112233"), drawing("#aabbcc", "BB"), "C01")
     assert made.body.count("<path") == 2 and not made.colours
     assert 'display:var(--on-dark)' in made.body and 'url(#C01-dark-0)' in made.body and made.body.count('id="C01-0"') == 1
+
+
+def test_a_figures_file_keeps_its_size_and_has_a_title():
+    made = svg.trim(drawing("#112233").replace("viewBox", 'width="10pt" height="20pt" viewBox'), "a <title>")
+    assert made.startswith('<svg xmlns="http://www.w3.org/2000/svg" width="10pt" height="20pt" viewBox="0 0 10 20" role="img"')
+    assert "<title>a &lt;title&gt;</title>" in made and "#112233" in made and "metadata" not in made

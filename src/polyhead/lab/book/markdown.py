@@ -86,9 +86,9 @@ def _is_drawn(path: Path, told: Told) -> bool:
 
 
 def _print_of(told: Told) -> str:
-    """Of the numbers, and of the function that draws them."""
+    """Of the numbers, of the function that draws them, and of how a file is written."""
     assert told.finding
-    said = json.dumps(told.finding.table.arms, sort_keys=True, default=str) + inspect.getsource(told.claim.draw)
+    said = json.dumps(told.finding.table.arms, sort_keys=True, default=str) + inspect.getsource(told.claim.draw) + inspect.getsource(svg.trim)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 

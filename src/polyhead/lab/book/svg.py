@@ -26,7 +26,8 @@ def trim(svg: str, title: str) -> str:
     """A file of its own, of the same look: numbers with two places, no unused names, no metadata. title: for who cannot see it."""
     root = _parse(svg)
     _tidy(root, "")
-    root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": root.get("viewBox", ""), "role": "img"} | _LINES
+    size = {name: root.get(name, "") for name in ("width", "height", "viewBox")}
+    root.attrib = {"xmlns": "http://www.w3.org/2000/svg", **size, "role": "img"} | _LINES
     label = Element("title")
     label.text = title
     root.insert(0, label)
