@@ -64,7 +64,7 @@ def measure(trial: Trial) -> Numbers:
             ids = rows(16, distance, generator)
             return F.cross_entropy(answer(model, ids), ids[:, 0])
 
-        train(model, loss, trial.steps(150, 1000), lr=4e-3)
+        train(model, loss, trial.steps(260, 1000), lr=4e-3)
         ids = rows(512, distance, generator)
         with torch.no_grad():
             right.append(float((answer(model, ids).argmax(-1) == ids[:, 0]).float().mean()))
@@ -108,7 +108,8 @@ def draw(table: Table) -> Figure:
     axes[0].set_xscale("log", base=2)
     axes[0].set_xticks(DISTANCES, [str(n) for n in DISTANCES])
     axes[0].minorticks_off()
-    style.reference(axes[0], 1e-30, "zero, and what is below 1e−30")
+    style.reference(axes[0], 1e-30)
+    axes[0].text(DISTANCES[0], 3e-30, "zero, or below 1e−30", fontsize=8.5, color=style.MUTED())
     style.legend(axes[0], ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     style.heat(axes[1], [table.curve(arm, "right") for arm in table.arms], list(table.arms), [str(n) for n in DISTANCES], low=1 / SIGNALS, high=1)
     axes[1].set(xlabel="distance (tokens)")
