@@ -27,10 +27,7 @@ LABELS = {"LayerNorm": "LayerNorm", "and noise": "with noise that\nshifts each s
 
 
 def measure(trial: Trial) -> Numbers:
-    changes = {
-        "init": {"kind": "xavier"},
-        "decoder.embedding.position": {"kind": "learned", "length": LENGTH}, "decoder.blocks.layer.residual.placement": "post", "decoder.final_norm": None,
-    }  # fmt: skip
+    changes = {"init": {"kind": "xavier"}, "decoder.embedding.position": {"kind": "learned", "length": LENGTH}}
     model = with_odd_norms(small(VOCAB, context=LENGTH, width=48, layers=LAYERS, changes=changes).build(trial.seed), trial.arm, trial.seed)
     steps = trial.steps(160, 800)
     drift = Drift(model)
@@ -115,7 +112,7 @@ CLAIM = Claim(
         "normalised output."
     ),
     method=(
-        f"A decoder of {LAYERS} layers, Xavier's initial values, with the norm after each addition learns characters: with LayerNorm; with LayerNorm and behind it noise which moves and stretches each feature anew at each "
+        f"A decoder of {LAYERS} layers, Xavier's initial values, with a norm before each sublayer learns characters: with LayerNorm; with LayerNorm and behind it noise which moves and stretches each feature anew at each "
         "step of training; and with a LayerNorm of the same output that passes no gradient through mean and deviation. Drift: how far the mean of a feature that a feed-forward network "
         "reads moves in a step, in deviations of a token's features."
     ),
