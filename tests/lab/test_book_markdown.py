@@ -73,3 +73,9 @@ def test_it_is_known_when_pages_are_stale(tmp_path):
 def test_the_committed_pages_are_what_is_written_now():
     """After another result, rule, wording or figure: python -m polyhead.lab.book."""
     assert markdown.stale(gather(SHIPPED), DOCS) == []
+
+
+def test_every_claim_leads_to_its_own_file():
+    """Also where `measure` is wrapped (torch.no_grad): not to the file of the wrapper, which is where torch is installed."""
+    for told in gather(SHIPPED).by_id.values():
+        assert told.shown_file.startswith("src/polyhead/lab/claims/"), told.claim.id

@@ -55,7 +55,7 @@ class Told(NamedTuple):
 
     @property
     def file(self) -> Path:
-        return Path(inspect.getsourcefile(self.claim.measure) or "")
+        return Path(inspect.getsourcefile(inspect.unwrap(self.claim.measure)) or "")
 
     @property
     def shown_file(self) -> str:
