@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from polyhead.checkpoint import write_text
 from polyhead.report.figures import theme, to_bytes
+from polyhead.report.page import document
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE = Path(__file__).parents[1] / "report" / "page.css"
 _MORE = "img { width: 100%; height: auto; }\nfigure { margin: 0; }\nfigcaption { color: var(--dim); font-size: 14px; }\n.wide { overflow-x: auto; }\n"
 
 
@@ -42,9 +42,4 @@ def text(told: str) -> str:
 def write(path: str | Path, title: str, sections: Sequence[tuple[str, str]]) -> None:
     """sections: (heading, HTML). Raises DiskError."""
     body = "\n".join(f"<section><h2>{escape(name)}</h2>\n{html}\n</section>" for name, html in sections)
-    style = _STYLE.read_text(encoding="utf-8") + _MORE
-    write_text(Path(path), (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>\n{style}</style></head>\n'
-        f"<body><main>\n<header><h1>{escape(title)}</h1></header>\n{body}\n</main></body></html>\n"
-    ))  # fmt: skip
+    write_text(Path(path), document(title, f"<header><h1>{escape(title)}</h1></header>\n{body}", _MORE))

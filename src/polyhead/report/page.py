@@ -48,12 +48,16 @@ def page(folder: Path) -> str:
         _machine(meta, rows),
         _section("Configuration", f"<pre>{escape((folder / 'config.yaml').read_text(encoding='utf-8'))}</pre>"),
     ]
-    title = escape(f"{folder.name}: {config['model']}")
-    style = _STYLE.read_text(encoding="utf-8")
+    return document(f"{folder.name}: {config['model']}", "\n".join(filter(None, sections)))
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """A self-contained page in the look of all pages: title is plain text, body HTML, style CSS of the page's own."""
+    style = _STYLE.read_text(encoding="utf-8") + style
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>\n{style}</style></head>\n'
-        "<body><main>\n" + "\n".join(filter(None, sections)) + "\n</main></body></html>\n"
+        f"<body><main>\n{body}\n</main></body></html>\n"
     )
 
 

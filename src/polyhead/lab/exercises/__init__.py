@@ -2,6 +2,7 @@
 
     NAME/statement.md   what is asked          NAME/skeleton.*   what to begin with
     NAME/solution.*     a solution             NAME/points.py    POINTS: what is graded, one function each
+    NAME/given.py       code that both begin with, if any: written out in place of the line that imports it
     point      what a point is, and how it says what it missed
     child      loads a person's file and grades it, in a process of its own
     grading    starts the child, with a limit of time, and reads what it found
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
+
+_GIVEN = "from .given import "
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,13 @@ class Exercise:
         return self._read(f"solution{self.suffix}")
 
     def _read(self, file: str) -> str:
-        return (Path(__file__).parent / self.name / file).read_text(encoding="utf-8")
+        folder = Path(__file__).parent / self.name
+        text = (folder / file).read_text(encoding="utf-8")
+        if f"\n{_GIVEN}" not in text:
+            return text
+        before, _, rest = text.partition(f"\n{_GIVEN}")
+        given = (folder / "given.py").read_text(encoding="utf-8").partition("from __future__ import annotations\n")[2]
+        return "\n".join([before, given.strip("\n"), rest.partition("\n")[2]])
 
 
 EXERCISES = (

@@ -1,4 +1,4 @@
-"""The layer that the exercise `cache` begins with; its text stands at the top of the skeleton and of the solution, word for word."""
+"""The layer that the exercise `cache` begins with; its text is written into the skeleton and the solution in place of their import of it."""
 
 from __future__ import annotations
 
