@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from polyhead import nn as ph
 from polyhead.nn.at import At
+from polyhead.nn.stack import weighed
 
 from . import specs
 from .common import EXACT, close, length_bound, pad, random_ids, row_of, row_source, rows_of, source_of
@@ -299,12 +300,12 @@ def batches(spec: ph.ModelSpec, length: int) -> dict[str, ph.Tokens]:
 
 
 def capped(spec: ph.ModelSpec) -> bool:
-    return any(b.attention.heads.softcap for s in spec.stacks.values() for b in s.blocks.values())
+    return any(b.attention.heads.softcap or weighed(b.attention) for s in spec.stacks.values() for b in s.blocks.values())
 
 
 def related(spec: ph.ModelSpec) -> bool:
-    """A position makes scores of queries and keys, which flex refuses."""
-    return any(b.attention.relates for s in spec.stacks.values() for b in s.blocks.values())
+    """A position makes scores of queries and keys, or weights are not softmax's, which flex refuses."""
+    return any(b.attention.relates or weighed(b.attention) for s in spec.stacks.values() for b in s.blocks.values())
 
 
 @contextmanager
@@ -435,7 +436,7 @@ def parts_of(model: ph.Transformer) -> dict[str, int]:
             words = rest.split(".")
             part = {"embed": "embedding", "relative": "positions", "final_norm": "norms"}.get(words[0])
             if part is None:
-                inside = "attention" if {"heads", "global_heads"} & set(words) else "feed_forward" if words[2] == "ffn" else "norms"
+                inside = "attention" if {"heads", "global_heads", "mixing"} & set(words) else "feed_forward" if words[2] == "ffn" else "norms"
                 part = inside
             part = f"{side}.{part}"
         found[part] = found.get(part, 0) + p.numel()

@@ -226,6 +226,9 @@ class Oracle:
             mixed = []
             for n in range(h.heads):
                 g = n // (h.heads // kv)
+                if a.mixing.kind in ("linformer", "linear", "performer"):
+                    mixed.append(self.approximate(a.mixing, f"{at}.mixing", q[n][i], [k[g][j] for j in seen], v[g][seen], rk, scale))
+                    continue
                 scores = []
                 for j in seen:
                     s = (q[n][i] * k[g][j]).sum() * scale
@@ -235,13 +238,28 @@ class Oracle:
                     s = s + score_bias(a.position, table, n, h.heads, rq.pos[i], rk.pos[j])
                     scores.append(s + repeats(a.pattern, rq, i, rk, j))
                 sink = [self.w[f"{at}.heads.sinks"][n]] if h.sinks else []
-                weights = torch.stack(scores + sink).softmax(0)
+                weights = weigh(a.mixing, torch.stack(scores + sink))
                 mixed.append(sum((w * v[g][j] for w, j in zip(weights, seen, strict=not sink)), torch.zeros(d).double()))
             out.append(torch.cat(mixed))
         y = self.linear(f"{at}.heads.o", torch.stack(out))
         if far is not None and rq.mark is not None:
             y = torch.stack([far[i] if rq.mark[i] else y[i] for i in range(len(y))])
         return y, own
+
+    def approximate(self, m: Any, at: str, q: Tensor, keys: list[Tensor], values: Tensor, row: Row, scale: float) -> Tensor:
+        """One query's answer without scores of pairs, over the keys it may see."""
+        if m.kind == "linformer":
+            e = self.w[f"{at}.e"]
+            f = self.w.get(f"{at}.f", e)
+            long = [sum(e[r, p] * k for p, k in zip(row.pos, keys, strict=True)) for r in range(m.rank)]
+            weights = torch.stack([(q * k).sum() * scale for k in long]).softmax(0)
+            return sum(weights[r] * f[r, p] * v for r in range(m.rank) for p, v in zip(row.pos, values, strict=True))
+        if m.kind == "linear":
+            raised = [torch.where(x > 0, x + 1, x.exp()) for x in (q, *keys)]
+        else:
+            raised = [torch.stack([(w @ x - x @ x / 2).exp() for w in self.w[f"{at}.directions"]]) for x in (t * scale**0.5 for t in (q, *keys))]
+        weights = [float(raised[0] @ k) for k in raised[1:]]
+        return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
     def content(self, p: Any, h: Any, at: str, table: Tensor, n: int, g: int, q: Tensor, k: Tensor, far: int) -> Tensor:
         """What the pair's distance (query − key) has to say to this query and this key."""
@@ -394,6 +412,23 @@ def sees(p: Any, rq: Row, i: int, rk: Row, j: int, cross: bool = False) -> bool:
             return True
         return p.draw == "seeded" and b in drawn(p.seed, a, n, p.random)
     return (all if p.kind == "and" else any)(sees(part, rq, i, rk, j) for part in p.parts)
+
+
+def weigh(m: Any, s: Tensor) -> Tensor:
+    """Scores of the keys that are seen → weights."""
+    if m.kind == "sigmoid":
+        return 1 / (1 + len(s) * torch.exp(-s))
+    if m.kind == "relu":
+        return torch.where(s > 0, s, 0.0) / len(s)
+    if m.kind == "softmax":
+        return torch.exp(s - s.max()) / torch.exp(s - s.max()).sum()
+    power = {"entmax": 2, "sparsemax": 1}[m.kind]
+    s, low, high = s / power, float(s.max()) / power - 1, float(s.max()) / power
+    for _ in range(200):  # the threshold at which the weights sum to 1
+        tau = (low + high) / 2
+        total = (s - tau).clamp(min=0) ** power
+        low, high = (tau, high) if total.sum() > 1 else (low, tau)
+    return total
 
 
 FULL = type("Full", (), {"kind": "full"})()

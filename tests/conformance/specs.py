@@ -108,6 +108,15 @@ HEADS = {
     ),
     "head_dim": ph.GroupedSpec(heads=3, head_dim=6, kv_heads=1),
 }
+MIXINGS = {  # some give weights of exactly 0, some cannot be rolled back, one has no causal form: they stand apart
+    "sigmoid": ph.SigmoidSpec(),
+    "relu": ph.ReluSpec(),
+    "entmax": ph.EntmaxSpec(),
+    "sparsemax": ph.SparsemaxSpec(),
+    "linear": ph.LinearSpec(),
+    "performer": ph.PerformerSpec(features=10),
+}
+LINFORMERS = {share: ph.LinformerSpec(rank=5, length=CONTEXT, share=share) for share in ("none", "kv", "layers")}
 NORMS = {
     "layer": ph.LayerNormSpec(),
     "layer_no_bias": ph.LayerNormSpec(bias=False),
@@ -208,12 +217,14 @@ def stack(
     width: int = WIDTH,
     vocab: int = VOCAB,
     global_heads: bool = False,
+    mixing: Any = None,
 ) -> ph.StackSpec:
     attention = ph.AttentionSpec(
         heads=heads,
         pattern=ph.Causal() if pattern is None else pattern,
         position=ROTARY["rotary"] if relative is None else relative,
         global_heads=global_heads,
+        mixing=mixing or ph.SoftmaxSpec(),
     )
     crossing = ph.AttentionSpec(heads=heads if heads.kind == "grouped" else HEADS["grouped"]) if cross else None
     block = ph.BlockSpec(attention=attention, cross=crossing, ffn=ffn, norm=norm, residual=residual)

@@ -1,7 +1,8 @@
 """The architecture. Reading order: model, stack, block, attention; then one file per axis:
-position, content, pattern, heads, latent, norm, residual, ffn, moe, sharing, inputs, embedding, head; attend, cache and
-init serve them all; pair joins two models; lora adds low-rank updates to one."""
+position, content, pattern, heads, latent, weights, approximate, norm, residual, ffn, moe, sharing, inputs, embedding, head;
+attend, cache and init serve them all; pair joins two models; lora adds low-rank updates to one."""
 
+from .approximate import LinearSpec, LinformerSpec, PerformerSpec
 from .at import At
 from .attend import Backend
 from .attention import AttentionSpec
@@ -41,6 +42,7 @@ from .sharing import Cycle, Groups, NoSharing
 from .spec import Counts, Spec
 from .stack import StackSpec
 from .tokens import Batch, Tokens
+from .weights import EntmaxSpec, ReluSpec, SigmoidSpec, SoftmaxSpec, SparsemaxSpec
 
 __all__ = [
     "AlibiSpec",
@@ -65,6 +67,7 @@ __all__ = [
     "DropoutSpec",
     "DyTSpec",
     "EmbeddingSpec",
+    "EntmaxSpec",
     "ExpertsSpec",
     "Frames",
     "Full",
@@ -76,6 +79,8 @@ __all__ = [
     "LayerNormSpec",
     "LayerScale",
     "LearnedSpec",
+    "LinearSpec",
+    "LinformerSpec",
     "LoraSpec",
     "Marked",
     "ModelSpec",
@@ -88,14 +93,19 @@ __all__ = [
     "Pair",
     "PairSpec",
     "Patches",
+    "PerformerSpec",
     "PlainSpec",
     "Prefix",
     "RMSNormSpec",
     "ReZero",
+    "ReluSpec",
     "ResidualSpec",
     "RotarySpec",
     "ShawSpec",
+    "SigmoidSpec",
     "SinusoidalSpec",
+    "SoftmaxSpec",
+    "SparsemaxSpec",
     "Spec",
     "StackSpec",
     "Strided",

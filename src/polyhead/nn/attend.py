@@ -23,6 +23,7 @@ from .pattern import Causal, Full, Pattern, allowed, blocked, placed
 
 Backend = Literal["auto", "reference", "sdpa", "banded", "flex"]
 BiasFn = Callable[[Tensor, At, At], Tensor]  # (head, q rows, k cols) → added to the scores
+Weigh = Callable[[Tensor, Tensor | None], Tensor]  # (scores, keys seen) → weights (weights.py)
 BAND_FACTOR = 4  # auto takes banded once the keys are this many times the band
 SHORT = 256  # compiled on a CPU, rows up to this long are faster as plain products than through the fused kernel
 
@@ -45,6 +46,7 @@ class Scoring(NamedTuple):
     softcap: float | None
     dropout: float
     sinks: Tensor | None
+    weigh: Weigh | None = None
 
 
 def lower(
@@ -61,10 +63,11 @@ def lower(
     content: bool = False,
     backend: Backend = "auto",
     far: bool = True,
+    weighed: bool = False,
 ) -> Lowered:
     """Decide how to attend. fresh: the keys are the queries themselves; packed: keys are consecutive, none missing;
     content: each layer will add scores of its own (with_scores); far: False where the caller replaces what marked queries
-    get, so that a band need not compute it."""
+    get, so that a band need not compute it; weighed: the weights are not softmax's."""
     n = k.pos.shape[1]
     facts = q if q.mark is not None or k.mark is None else q._replace(mark=k.mark)  # marks the cache remembers
     pattern = pattern.simplify(facts, n if fresh else None)
@@ -73,7 +76,7 @@ def lower(
     q, k = placed(pattern, q, k)
     bias = _with_repeats(bias, pattern, n)
     plain = not (q.padded or k.padded) and bias is None
-    path = _choose(pattern, q, n, fresh, softcap, content, backend)
+    path = _choose(pattern, q, n, fresh, softcap, content, backend, weighed)
     if path == "banded":
         return _lower_banded(pattern, q, heads, dtype, bias, far)
     if path == "flex":
@@ -88,19 +91,21 @@ def lower(
 
 
 def _choose(
-    pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None, content: bool, backend: Backend
+    pattern: Pattern, q: At, n: int, fresh: bool, softcap: float | None, content: bool, backend: Backend, weighed: bool
 ) -> str:
     band = fresh and not content and backend in ("auto", "banded")  # scores of all pairs come before blocks are cut
     width = keys_per_query(pattern, q, count=False) if band else None
     if backend == "flex" and content:
         raise ValueError("flex adds no scores made of queries and keys: use backend auto, sdpa or reference")
+    if weighed and backend in ("sdpa", "flex"):
+        raise ValueError(f"{backend} knows no weights but softmax's: use backend auto, reference or banded, or mixing softmax")
     if backend == "sdpa" and softcap is not None:
         raise ValueError("sdpa cannot cap scores: use backend reference or flex, or softcap null")
     if backend == "banded" and width is None:
         backend = "auto"  # a cached step or an unbounded kind of the same model: the band does not apply
     if backend != "auto":
         return backend
-    if softcap is not None:
+    if softcap is not None or weighed:
         return "reference"
     if width is not None and n >= BAND_FACTOR * width:
         counted = keys_per_query(pattern, q)
@@ -155,10 +160,11 @@ def attend(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     dropout: float = 0.0,
+    weigh: Weigh | None = None,
 ) -> Tensor:
     """(B, h, T, dv). sinks (h,): a score per head that joins the softmax without a value. dropout is the probability in
-    force now (0 outside training), on attention weights."""
-    how = Scoring(scale, softcap, dropout, sinks)
+    force now (0 outside training), on attention weights. weigh: what stands in the softmax's place."""
+    how = Scoring(scale, softcap, dropout, sinks, weigh)
     if lowered.path == "flex":
         return _flex(q, k, v, lowered, how)
     if lowered.path == "banded":
@@ -216,11 +222,14 @@ def _reference(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) 
     if lowered.causal:  # every row sees itself, so none is empty
         later = torch.ones(length, k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(later, float("-inf"))
+        mask = mask if how.weigh is None else ~later
     if mask is not None and mask.dtype != torch.bool:
         scores, mask = scores + mask.masked_fill(mask == float("-inf"), 0.0), mask != float("-inf")
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    if how.sinks is None:
+    if how.weigh is not None:
+        weights = how.weigh(scores, mask)
+    elif how.sinks is None:
         weights = scores.softmax(-1)
     else:
         sink = how.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
@@ -249,7 +258,7 @@ def _lower_banded(
 
 
 def _banded(q: Tensor, k: Tensor, v: Tensor, lowered: Lowered, how: Scoring) -> Tensor:
-    run, band, mask = _sdpa if how.softcap is None else _reference, lowered.band, lowered.mask
+    run, band, mask = _sdpa if how.softcap is None and how.weigh is None else _reference, lowered.band, lowered.mask
     assert band is not None and mask is not None
     queries, keys, values, mask = spread(q, k, v, band, mask)
     out = collect(run(queries, keys, values, lowered._replace(mask=mask), how), q.shape[0], q.shape[2])

@@ -9,8 +9,9 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from .approximate import Approximate, FeatureSpec, Mixing
 from .at import At
-from .attend import Lowered, attend, with_scores
+from .attend import Lowered, Scoring, attend, with_scores
 from .banded import Some, put
 from .cache import Plan, Store
 from .content import DisentangledSpec, Relative, ShawSpec
@@ -20,12 +21,14 @@ from .pattern import Full, Marked, Pattern, leaves
 from .position import AlibiSpec, BucketsSpec, NoPosition
 from .rotary import RotarySpec
 from .spec import Spec, linear_params
+from .weights import SoftmaxSpec
 
 Content = Callable[[Tensor, Tensor, nn.Module], Tensor]
 
 
 class AttentionSpec(Spec):
-    """Which heads, who sees whom, and which position inside the scores.
+    """Which heads, who sees whom, which position inside the scores, and how values are mixed: by the softmax of the scores, by
+    other weights, or by what never looks at all pairs (weights.py, approximate.py).
 
     global_heads gives marked queries projections of their own: they look at every token with a second q, k and v, while
     all others look at marked tokens with the first (Longformer, arXiv 2004.05150 §3.1; LED). Where a batch marks nobody,
@@ -36,6 +39,7 @@ class AttentionSpec(Spec):
     pattern: Pattern = Full()
     position: Relative = NoPosition()
     global_heads: bool = False
+    mixing: Mixing = SoftmaxSpec()
 
     @model_validator(mode="after")
     def _somebody_is_global(self) -> AttentionSpec:
@@ -71,6 +75,33 @@ class AttentionSpec(Spec):
             raise ValueError(f"position {self.position.kind} serves one set of heads: set global_heads false")
         return self
 
+    @model_validator(mode="after")
+    def _mixing_fits(self) -> AttentionSpec:
+        fault = self.mixing.fault(self)
+        if fault is not None:
+            raise ValueError(fault)
+        return self
+
+    @property
+    def approximate(self) -> bool:
+        """Whether no scores of all pairs are made."""
+        return self.mixing.approximate
+
+    def score_flops(self, width: int, tokens: int, pairs: int) -> int:
+        """What mixing costs `tokens` queries in rows of pairs / tokens keys: every pair, or what stands in their place."""
+        if not isinstance(self.mixing, Approximate) or not isinstance(self.heads, GroupedSpec):
+            return self.heads.score_flops(width, pairs)
+        length = pairs // max(tokens, 1)
+        if isinstance(self.mixing, FeatureSpec):
+            return self.mixing.flops(self.heads, width, tokens, length, self.pattern.reach()[1] == 0)
+        return self.mixing.flops(self.heads, width, tokens, length)
+
+    def state(self, width: int) -> tuple[int, int, int] | None:
+        """What a cache holds of a row where it is not an entry per token."""
+        if not isinstance(self.mixing, Approximate) or not isinstance(self.heads, GroupedSpec):
+            return None
+        return self.mixing.state(self.heads, width)
+
     @property
     def relates(self) -> bool:
         """Whether the position's scores depend on queries and keys."""
@@ -86,7 +117,7 @@ class AttentionSpec(Spec):
     def params(self, width: int) -> int:
         heads = self.heads
         if not self.global_heads or not isinstance(heads, GroupedSpec):
-            return heads.params(width)
+            return heads.params(width) + (0 if self.mixing.shared else self.mixing.params())
         output = linear_params(heads.heads * heads.dim(width), width, "o" in heads.bias)
         return 2 * heads.params(width) - output
 
@@ -135,6 +166,10 @@ class Attention(nn.Module):
         self.global_heads: Grouped | None = None
         if spec.global_heads and isinstance(spec.heads, GroupedSpec):
             self.global_heads = spec.heads.build(width, output=False)
+        self.weigh = None if isinstance(spec.mixing, SoftmaxSpec | Approximate) else spec.mixing.weigh
+        self.mixing: nn.Module | None = None
+        if isinstance(spec.mixing, Approximate) and isinstance(spec.heads, GroupedSpec):
+            self.mixing = spec.mixing.build(spec.heads.kv, spec.heads.dim(width))
         self.dropout = dropout
         self.value_mix = nn.Parameter(torch.zeros(1)) if value_residual else None
 
@@ -150,17 +185,19 @@ class Attention(nn.Module):
             values = entry[-1]
             if self.value_mix is not None and first is not None and first.v is not None:
                 entry = (*entry[:-1], values + self.value_mix * first.v)
-            if store is not None:
+            if store is not None and self.mixing is None:
                 assert view.plan is not None, "a cache comes with a plan"
                 entry = store.update(entry, view.plan)
         q, k, v = heads.expand(q, entry)
-        q, lowered = q.to(k.dtype), view.lowered
+        q, lowered, dropout = q.to(k.dtype), view.lowered, self.dropout if self.training else 0.0
+        if self.mixing is not None:
+            o = self.mixing(q, k, v, view, Scoring(heads.scale, heads.softcap, dropout, heads.sinks), store)
+            return heads.output(o.to(x.dtype)), values
         if view.content is not None:
             lowered = with_scores(lowered, view.content(q, k, heads))
-        dropout = self.dropout if self.training else 0.0
         o = attend(
             q, k, v, lowered,
-            scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout,
+            scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout, weigh=self.weigh,
         )  # fmt: skip
         if view.far is not None:
             o = self._globally(x, o, view, dropout)
@@ -173,6 +210,6 @@ class Attention(nn.Module):
         index = far.who.place.unsqueeze(-1).expand(x.shape[0], -1, x.shape[2])
         q, k, v = heads.expand(heads.query(x.gather(1, index), far.turn), heads.entry(x, view.turn))
         new = attend(
-            q, k, v, far.lowered, scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout
+            q, k, v, far.lowered, scale=heads.scale, softcap=heads.softcap, sinks=heads.sinks, dropout=dropout, weigh=self.weigh
         )
         return put(o, far.who, new)

@@ -63,6 +63,8 @@ class BlockSpec(Spec):
             raise ValueError(f"cross-attention has no positions: expected none, got {self.cross.position.kind}")
         if self.cross is not None and self.residual.parallel != "no":
             raise ValueError("parallel sublayers have no place for cross-attention: set residual.parallel to no")
+        if self.cross is not None and self.cross.approximate:
+            raise ValueError(f"cross-attention looks at all pairs: expected mixing softmax, got {self.cross.mixing.kind}")
         if self.attention.global_heads and self.residual.values:
             raise ValueError("global heads have no value residual: set residual.values or global_heads to false")
         return self
@@ -78,7 +80,7 @@ class BlockSpec(Spec):
     def flops(self, width: int, tokens: int, pairs: int, source: int, cross_pairs: int) -> Counts:
         """Forward FLOPs for `tokens` tokens, `pairs` (query, key) pairs, and a source of `source` tokens."""
         heads = self.attention.heads
-        projections, scores = heads.flops(width, tokens, tokens), heads.score_flops(width, pairs)
+        projections, scores = heads.flops(width, tokens, tokens), self.attention.score_flops(width, tokens, pairs)
         scores += self.attention.content_flops(width, tokens, tokens)
         if self.cross is not None:
             projections += self.cross.heads.flops(width, tokens, source)

@@ -137,6 +137,13 @@ class Store:
         self.slots = [s.index_select(0, index) for s in self.slots]
 
 
+class Running(Store):
+    """What a layer that sums all tokens holds of them: one state per row, (B, …), in place of slots; its layer writes it."""
+
+    def __init__(self, batch: int, shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> None:
+        self.slots = [torch.zeros(batch, *shape, dtype=dtype, device=device)]
+
+
 class Cache:
     """Everything a decoder remembers between calls: lines by block kind, stores by executed layer, cross entries."""
 
@@ -169,7 +176,9 @@ class Cache:
             self.memory_at = self.memory_at.map(lambda t: t if t.shape[0] == 1 else t.index_select(0, index))
 
     def truncate(self, length: int) -> None:
-        """Roll back to `length` positions; a ring only as far as its slack."""
+        """Roll back to `length` positions; a ring only as far as its slack. ValueError where layers hold sums."""
+        if any(isinstance(store, Running) for store in self.stores):
+            raise ValueError("sums over tokens cannot be rolled back: expected attention that keeps its keys (mixing linear and performer do not)")
         for line in set(self.lines.values()):
             line.truncate(length)
 

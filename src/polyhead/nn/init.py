@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from .approximate import Performer
 from .latent import Latent
 from .norm import BatchNorm, DyT, LayerNorm, RMSNorm
 from .residual import DeepNorm
@@ -63,6 +64,9 @@ def initialise(model: Transformer, seed: int) -> None:
         if stack is not None:
             _norms(stack)
             _stack(stack, f"{name}.", init, generator)
+    for module in model.modules():
+        if isinstance(module, Performer):
+            module.draw(generator)
     for head in model.heads.values():
         _norms(head)
         for name, p in head.named_parameters():

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .approximate import FeatureSpec, LinformerSpec
 from .at import At
 from .attend import Backend
 from .block import DropoutSpec
@@ -64,6 +65,7 @@ class ModelSpec(Spec):
             if head.tied and head.last_width(self.top.width) != table:
                 raise ValueError(f"tied head {name!r} needs states of the table's width {table}: set dense to {table}")
         self._check_context()
+        self._check_dropout()
         if self.lora is not None:
             self._count_lora(self.lora)
         return self
@@ -84,6 +86,14 @@ class ModelSpec(Spec):
             length = getattr(stack.embedding.position, "length", None)
             if length is not None and length < self.context:
                 raise ValueError(f"context must fit the learned positions: got context {self.context}, table {length}")
+            for mixing in (block.attention.mixing for block in stack.blocks.values()):
+                if isinstance(mixing, LinformerSpec) and mixing.length < self.context:
+                    raise ValueError(f"context must fit the linformer's columns: got context {self.context}, length {mixing.length}")
+
+    def _check_dropout(self) -> None:
+        mixings = [block.attention.mixing for stack in self.stacks.values() for block in stack.blocks.values()]
+        if self.dropout.attention and (without := [m.kind for m in mixings if isinstance(m, FeatureSpec)]):
+            raise ValueError(f"mixing {without[0]} has no weights to drop: expected dropout.attention 0, got {self.dropout.attention}")
 
     @property
     def stacks(self) -> dict[str, StackSpec]:

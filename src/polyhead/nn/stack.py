@@ -10,12 +10,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .approximate import Approximate, Mixing
 from .at import At
 from .attend import Backend, Lowered, lower
 from .attention import AttentionSpec, Far, First, View
 from .banded import some
 from .block import Block, BlockSpec, DropoutSpec
-from .cache import Cache, Line, Store
+from .cache import Cache, Line, Running, Store
 from .content import Relative
 from .embedding import EmbeddingSpec
 from .heads import Entry
@@ -82,7 +83,8 @@ class StackSpec(Spec):
             total += self.blocks[self.kind(layer)].params(self.width, layer)
         relative = sum(spec.params(self.width, heads, dim) for spec, heads, dim in self.positions())
         final = self.final_norm.params(self.width) if self.final_norm else 0
-        return total + Counts({"positions": relative, "norms": final})
+        shared = {block.attention.mixing for block in self.blocks.values() if block.attention.mixing.shared}
+        return total + Counts({"positions": relative, "norms": final, "attention": sum(m.params() for m in shared)})
 
     def flops(self, tokens: int, rows: int, source: int = 0) -> Counts:
         """Forward FLOPs of `rows` rows of `tokens` tokens (or patches, class token included) each, over memories of `source` tokens each."""
@@ -110,6 +112,11 @@ class Stack(nn.Module):
         owners = sorted(spec.owners().items())
         blocks = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
         self.layers = cast(Sequence[Block], blocks)  # torch's list has no word for what it holds
+        shared: dict[Mixing, nn.Module] = {}  # one projection along the length for all layers
+        for block, (_, i) in zip(self.layers, owners, strict=True):
+            mixing = spec.blocks[spec.kind(i)].attention.mixing
+            if mixing.shared and block.attention.mixing is not None:
+                block.attention.mixing = shared.setdefault(mixing, block.attention.mixing)
         keys = spec.positions()
         relative = nn.ModuleList(position.build(spec.width, heads, dim) for position, heads, dim in keys)
         self.relative = cast(Sequence[Position], relative)
@@ -188,12 +195,15 @@ class Stack(nn.Module):
         self, spec: AttentionSpec, pattern: Forms, position: Position, table: Any, q: At, k: At, plan: Any,
         dtype: torch.dtype,
     ) -> Lowered:  # fmt: skip
+        if isinstance(spec.mixing, Approximate):
+            return spec.mixing.lower(within_documents(pattern, q), q, self.backend)
         bias = _bias(position, table)
         fresh, packed = (True, False) if plan is None else (plan.fresh, plan.packed)
         heads = spec.heads
         return lower(
             within_documents(pattern, q), q, k, heads=heads.heads, fresh=fresh, packed=packed, dtype=dtype, bias=bias,
             softcap=heads.softcap, content=position.relates, backend=self.backend, far=not spec.global_heads,
+            weighed=weighed(spec),
         )  # fmt: skip
 
     def _far(self, spec: AttentionSpec, position: Position, at: At, length: int, dtype: torch.dtype) -> Far | None:
@@ -208,7 +218,7 @@ class Stack(nn.Module):
         backend = self.backend if self.backend in ("reference", "sdpa") else "auto"
         lowered = lower(
             within_documents(EVERYTHING, at), rows, at, heads=spec.heads.heads, fresh=False, packed=False, dtype=dtype,
-            bias=_bias(position, table), softcap=spec.heads.softcap, backend=backend,
+            bias=_bias(position, table), softcap=spec.heads.softcap, backend=backend, weighed=weighed(spec),
         )  # fmt: skip
         return Far(who, lowered, _turn(position, table))
 
@@ -221,7 +231,7 @@ class Stack(nn.Module):
         backend = "auto" if self.backend == "banded" else self.backend
         return lower(
             pattern, q._replace(segment=q.segment if keys.segment is not None else None), keys, heads=heads.heads,
-            fresh=False, packed=False, dtype=dtype, softcap=heads.softcap, backend=backend,
+            fresh=False, packed=False, dtype=dtype, softcap=heads.softcap, backend=backend, weighed=weighed(spec),
         )  # fmt: skip
 
     def remember(self, memory: Tensor) -> list[Entry | None]:
@@ -249,11 +259,19 @@ class Stack(nn.Module):
             size = length if back is None else min(length, back + 1 + slack)
             sizes.setdefault(size, Line(batch, size, size < length, weight.device))
             lines[kind] = sizes[size]
-        stores = []
+        stores: list[Store] = []
         for weights, kind in zip(self.order, self.kinds, strict=True):
-            shapes = self.layers[weights].attention.heads.shapes()
+            shapes, state = self.layers[weights].attention.heads.shapes(), self.spec.blocks[kind].attention.state(self.spec.width)
+            if state is not None:
+                stores.append(Running(batch, state, torch.float64 if dtype == torch.float64 else torch.float32, weight.device))
+                continue
             stores.append(Store(batch, lines[kind].capacity, shapes, dtype, weight.device))
         return Cache(lines, stores, length)
+
+
+def weighed(spec: AttentionSpec) -> bool:
+    """Whether weights are made of the scores by other means than softmax."""
+    return spec.mixing.kind != "softmax" and not spec.approximate
 
 
 def check_rotary(spec: RotarySpec, head_dim: int, block: str) -> None:

@@ -45,7 +45,8 @@ def _corrections(block: BlockSpec, d: int) -> dict[str, int]:
     heads, out = block.attention.heads, Counter[str]()
     out[_why_attention(heads, d)] = matrices(heads, d) - 4 * d * d
     out["attention biases, norms and sinks"] = heads.params(d) - matrices(heads, d)
-    out["heads for marked tokens"] = block.attention.params(d) - heads.params(d)
+    out["projections along the length"] = 0 if block.attention.mixing.shared else block.attention.mixing.params()
+    out["heads for marked tokens"] = block.attention.params(d) - heads.params(d) - out["projections along the length"]
     out["cross-attention"] = block.cross.heads.params(d) if block.cross is not None else 0
     wide = widths(block.ffn, d)
     out[_why_wide(block.ffn, d)] = wide - 8 * d * d
@@ -137,6 +138,8 @@ def savings(spec: ModelSpec, tokens: int, rows: int = 1) -> list[Saving]:
         for kind, block in stack.blocks.items():
             layers = sum(stack.kind(i) == kind for i in range(stack.layers))
             seen, heads = pairs(block.attention.pattern, tokens), block.attention.heads
+            if block.attention.approximate:
+                continue  # pairs are not what it counts
             skipped = layers * rows * heads.score_flops(stack.width, tokens * tokens - seen)
             if skipped:
                 names = sorted({leaf.kind for leaf in leaves(block.attention.pattern)} - {"full"})

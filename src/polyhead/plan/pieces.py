@@ -80,7 +80,9 @@ def cut(spec: ModelSpec | PairSpec) -> Pieces:
 def _layer(spec: ModelSpec, stack: StackSpec, index: int, owner: bool) -> Layer:
     block, width, drop = stack.blocks[stack.kind(index)], stack.width, spec.dropout
     heads, ffn = block.attention.heads, block.ffn
-    parts = block.flops(width, 1, 0, 0, 0).parts
+    length = spec.context if block.attention.approximate else 0
+    parts = block.flops(width, length or 1, length**2, 0, 0).parts
+    scores = parts["scores"] if not length else 0  # what takes their place grows with the tokens, not with the pairs
     params = block.params(width, index).total if owner else 0
     routed = 0
     if isinstance(ffn, ExpertsSpec):
@@ -93,11 +95,12 @@ def _layer(spec: ModelSpec, stack: StackSpec, index: int, owner: bool) -> Layer:
     projected = block.attention.activations(width)
     back, ahead = block.attention.pattern.reach()
     return Layer(
-        params=params - routed, routed=routed, flops=sum(parts.values()) - parts["scores"], pair_flops=heads.score_flops(width, 1),
+        params=params - routed, routed=routed, flops=(sum(parts.values()) - scores) // (length or 1),
+        pair_flops=0 if length else heads.score_flops(width, 1),
         stream=2 * joins * WIDE * width + joins * width * (drop.residual > 0),
         split=WIDE * (projected + (3 if gated else 2) * inner),
         stream_moved=(2 + 3) * joins * WIDE * width + (WIDE * width if joins == 1 else 0),
         split_moved=WIDE * ((3 if gated else 2) * inner + (2 * projected if block.attention.position.kind == "rotary" else 0)),
-        score_kept=(5 if drop.attention else 2) * heads.heads, score_moved=(13 if drop.attention else 8) * heads.heads,
+        score_kept=0 if length else (5 if drop.attention else 2) * heads.heads, score_moved=0 if length else (13 if drop.attention else 8) * heads.heads,
         kv=kv, joins=joins, sent=WIDE * width * ffn.top_k if isinstance(ffn, ExpertsSpec) else 0, back=back, ahead=ahead,
     )  # fmt: skip

@@ -30,7 +30,12 @@ def attention(spec: AttentionSpec, width: int, source: str, cross: bool = False,
     if mixed:
         steps.append(Step("v = v + λ·v₀", "", "v₀: the first layer's v; λ learned, from the second layer on"))
     turn, bias = _position(spec.position, made, _scale(heads, made.dim))
-    scores = shape("B", getattr(heads, "heads", "heads"), "T", "S" if cross else "T")
+    more = [Step(text) for text in words.fields(spec, skip=("heads", "pattern", "position", "global_heads", "mixing"))]
+    if spec.mixing.kind in ("linear", "performer"):
+        return [*steps, *turn, *made.join, *_sums(spec), *made.out[1:], *more]
+    rank = getattr(spec.mixing, "rank", None)  # Linformer's
+    scores = shape("B", getattr(heads, "heads", "heads"), "T", rank or ("S" if cross else "T"))
+    steps += [] if rank is None else [Step("k, v = E·k, F·v", shape("B", getattr(heads, "kv", 1), rank, made.dim), words.say(spec.mixing))]
     steps += [*turn, *made.join, Step(f"s = q·k{_scale(heads, made.dim)}", scores, "a score per head, query and key")]
     if cap := getattr(heads, "softcap", None):
         steps.append(Step(f"s = {number(cap)}·tanh(s / {number(cap)})", "", "soft cap"))
@@ -42,10 +47,25 @@ def attention(spec: AttentionSpec, width: int, source: str, cross: bool = False,
     if getattr(heads, "sinks", False):
         seen = "; ".join(filter(None, [seen, "a learned sink per head takes part in the softmax and is then dropped"]))
     first = made.out[0]
-    steps.append(first._replace(how="; ".join(filter(None, [first.how, seen]))))
+    first = first._replace(do=first.do.replace("softmax(s)", _WEIGHTS.get(spec.mixing.kind, "softmax(s)")))
+    told = "" if spec.mixing.kind in ("softmax", "linformer") else words.say(spec.mixing)
+    steps.append(first._replace(how="; ".join(filter(None, [first.how, told, seen]))))
     if getattr(spec, "global_heads", False):
         steps.append(Step("a of marked tokens", "", "by the same steps with a Wq, Wk and Wv of their own (global_heads)"))
-    return [*steps, *made.out[1:]] + [Step(more) for more in words.fields(spec, skip=("heads", "pattern", "position", "global_heads"))]
+    return [*steps, *made.out[1:], *more]
+
+
+_WEIGHTS = {"sigmoid": "σ(s − ln n)", "relu": "max(s, 0)/n", "entmax": "entmax(s)", "sparsemax": "sparsemax(s)"}
+
+
+def _sums(spec: AttentionSpec) -> list[Step]:
+    """From q, k and v to a without scores."""
+    h, dim = getattr(spec.heads, "heads", 1), "m" if spec.mixing.kind == "performer" else "d"
+    near = "over the tokens up to it" if spec.pattern.kind == "causal" else "over all tokens"
+    return [
+        Step("q, k = φ(q), φ(k)", shape("B", h, "T", getattr(spec.mixing, "features", dim)), words.say(spec.mixing)),
+        Step("a = q·Σ kᵀv / q·Σ kᵀ", "", f"sums {near}: no score per pair"),
+    ]
 
 
 def _scale(heads: Any, dim: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import NamedTuple
 
 import torch
 
 from polyhead.nn import ModelSpec, PairSpec, StackSpec
+from polyhead.nn.block import BlockSpec
 from polyhead.nn.ffn import GatedSpec
 from polyhead.nn.latent import Heads
 
@@ -125,13 +127,17 @@ def table(spec: ModelSpec | PairSpec) -> list[str]:
 def cache_bytes(spec: ModelSpec, item: int = 4) -> int:
     """Bytes one more token of a decoder costs in the cache, with `item` bytes a number; 0 without a decoder.
 
-    Windows stop growing at their width; the memory of an encoder is not counted.
+    Windows stop growing at their width, sums over tokens (mixing linear, performer) never grow; the memory of an encoder is not counted.
     """
     stack = spec.decoder
     if stack is None:
         return 0
-    numbers = {kind: entry_numbers(block.attention.heads, stack.width) for kind, block in stack.blocks.items()}
+    numbers = {kind: _per_token(block, stack.width) for kind, block in stack.blocks.items()}
     return sum(item * numbers[stack.kind(i)] for i in range(stack.layers))
+
+
+def _per_token(block: BlockSpec, width: int) -> int:
+    return 0 if block.attention.state(width) is not None else entry_numbers(block.attention.heads, width)
 
 
 def entry_numbers(heads: Heads, width: int) -> int:
@@ -154,7 +160,11 @@ def allocation(spec: ModelSpec, rows: int, length: int, item: int = 4, slack: in
     entries = memory = 0
     for i in range(stack.layers):
         block = stack.blocks[stack.kind(i)]
-        entries += rows * (capacity[stack.kind(i)] + 1) * item * entry_numbers(block.attention.heads, stack.width)
+        state = block.attention.state(stack.width)
+        if state is not None:  # in fp32 at least
+            entries += rows * max(item, 4) * math.prod(state)
+        else:
+            entries += rows * (capacity[stack.kind(i)] + 1) * item * entry_numbers(block.attention.heads, stack.width)
         if block.cross is not None:
             memory += rows * source * item * entry_numbers(block.cross.heads, stack.width)
     return {"entries": entries, "positions": sum(8 * rows * (n + 1) for n in set(capacity.values())), "memory": memory}

@@ -27,7 +27,7 @@ _PARTS = {
 }  # fmt: skip
 _LABELS = {
     "vocab": "vocabulary", "share_embeddings": "one table for both", "kv_heads": "heads of k and v", "head_dim": "width of a head",
-    "bias": "biases", "qk_norm": "norm on q and k", "qk_norm_over": "norm on q and k over", "softcap": "soft cap", "inner": "inner width",
+    "bias": "biases", "qk_norm": "norm on q and k", "qk_norm_over": "norm on q and k over", "softcap": "soft cap", "mixing": "weights", "inner": "inner width",
     "act": "activation", "theta": "rotary θ", "types": "token types", "top_k": "experts per token", "shared": "shared expert's width",
     "top_groups": "groups per token", "placement": "place of the norms", "values": "value residual", "x0": "x₀ residual", "length": "rows",
     "offset": "first row", "layout": "kinds of layers", "project": "projection", "tied": "tied to the table", "output": "logits",
