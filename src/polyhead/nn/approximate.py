@@ -142,11 +142,10 @@ class FeatureSpec(ApproximateSpec):
         """Sums and their products; causal, also the pairs inside chunks. A column of ones beside the values gives the divisor."""
         if length == 0:
             return 0
-        d = heads.dim(width)
-        f, whole, rest = self.width(d), length // CHUNK, length % CHUNK
-        sums = 2 * tokens * f * (d + 1) * (heads.heads + heads.kv)
-        near = tokens // length * (whole * CHUNK**2 + rest**2) * 2 * heads.heads * (f + d + 1)
-        return sums + (near if causal else 0)
+        d, rows = heads.dim(width), tokens // length
+        f, (n, size) = self.width(d), chunks(length) if causal else (1, length)
+        sums = 2 * rows * n * size * f * (d + 1) * (heads.heads + heads.kv)
+        return sums + (2 * rows * n * size**2 * heads.heads * (f + d + 1) if causal else 0)
 
     def state(self, heads: GroupedSpec, width: int) -> tuple[int, int, int]:
         d = heads.dim(width)
@@ -248,7 +247,7 @@ class Performer(Linear):
 
 
 def grouped(a: Tensor, b: Tensor) -> Tensor:
-    """a (B, h, T, n) times b (B, kv, n, m), each of b's heads for h / kv of a's."""
+    """a (B, h, …, T, n) times b (B, kv, …, n, m), each of b's heads for h / kv of a's."""
     if a.shape[1] == b.shape[1]:
         return a @ b
     return (a.unflatten(1, (b.shape[1], -1)) @ b.unsqueeze(2)).flatten(1, 2)
@@ -256,15 +255,22 @@ def grouped(a: Tensor, b: Tensor) -> Tensor:
 
 def running(q: Tensor, k: Tensor, v: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Σ_{j ≤ i} (q_i·k_j)·v_j for features q (B, h, T, f), k (B, kv, T, f) and v (B, kv, T, e), after a state (B, kv, f, e) of
-    tokens before; and the state behind the last: chunk by chunk, pairs inside, sums across (Katharopoulos et al., eq. 9–12)."""
-    if state is None:
-        state = k.new_zeros(*k.shape[:2], k.shape[-1], v.shape[-1])
-    out = []
-    for start in range(0, q.shape[2], CHUNK):
-        a, b, c = (t[:, :, start : start + CHUNK] for t in (q, k, v))
-        out.append(grouped(grouped(a, b.transpose(-1, -2)).tril(), c) + grouped(a, state))
-        state = state + b.transpose(-1, -2) @ c
-    return torch.cat(out, 2), state
+    tokens before; and the state behind the last. Pairs inside chunks, sums across them (Katharopoulos et al., eq. 9–12)."""
+    length = q.shape[2]
+    n, size = chunks(length)
+    q, k, v = (F.pad(t, (0, 0, 0, n * size - length)).unflatten(2, (n, size)) for t in (q, k, v))
+    keys = k.transpose(-1, -2)
+    sums = (keys @ v).cumsum(2)
+    first = torch.zeros_like(sums[:, :, :1]) if state is None else state.unsqueeze(2)
+    sums = torch.cat([first, first + sums], 2)
+    out = grouped(grouped(q, keys).tril(), v) + grouped(q, sums[:, :, :-1])
+    return out.flatten(2, 3)[:, :, :length], sums[:, :, -1]
+
+
+def chunks(length: int) -> tuple[int, int]:
+    """(how many, tokens of each): as even as it gets."""
+    n = -(-length // CHUNK)
+    return n, -(-length // n)
 
 
 Approximate = LinformerSpec | PerformerSpec | LinearSpec
