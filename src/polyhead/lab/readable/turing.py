@@ -68,7 +68,8 @@ def prompt(word: str) -> list[Step]:
 
 def run(rules: Machine, word: str, limit: int) -> list[Step]:
     """The steps of the machine itself on a word, at most `limit`, the prompt's not among them."""
-    tape, head, state, done = dict(enumerate(BLANK + word)), len(word) + 1, START, []
+    tape, head, state = dict(enumerate(BLANK + word)), len(word) + 1, START
+    done: list[Step] = []
     while state != HALT and len(done) < limit:
         step = rules[state, tape.get(head, BLANK)]
         tape[head], head, state = step.write, head + step.move, step.state
