@@ -156,7 +156,7 @@ def test_a_decoder_block_is_torch_s_decoder_layer():
 
 # ---------------------------------------------------------------- dropout
 
-PLACES = ("embedding", "attention", "residual", "activation", "head")
+PLACES = ("embedding", "token", "attention", "residual", "activation", "head")
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -181,6 +181,16 @@ def test_dropout_on_weights_keeps_their_expectation(backend):
     exact = attend(q[:1], k[:1], v[:1], Lowered(backend), scale=0.5)[0]
     error = out.std(0) / 4000**0.5
     assert ((out.mean(0) - exact).abs() < 4 * error).all() and out.std(0).min() > 0
+
+
+def test_a_dropped_token_goes_whole_and_the_expectation_stays():
+    torch.manual_seed(0)
+    embed = ph.EmbeddingSpec(vocab=5).build(4, DropoutSpec(token=0.3)).train()
+    torch.nn.init.ones_(embed.token)
+    tokens = ph.Tokens(torch.zeros(200, 100, dtype=torch.long))
+    x = embed(tokens, At.of(tokens))
+    assert ((x == 0).all(-1) | (x > 1).all(-1)).all(), "a whole vector or nothing"
+    assert abs((x[..., 0] == 0).float().mean().item() - 0.3) < 0.015 and abs(x.mean().item() - 1) < 0.02
 
 
 def test_dropout_of_a_sublayer_keeps_its_expectation_and_spares_the_stream():

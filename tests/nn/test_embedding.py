@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from polyhead.nn import EmbeddingSpec, LayerNormSpec, LearnedSpec, ModelSpec, SinusoidalSpec, Tokens
+from polyhead.nn import DropoutSpec, EmbeddingSpec, LayerNormSpec, LearnedSpec, ModelSpec, SinusoidalSpec, Tokens
 from polyhead.nn.at import At
 
 from ..conformance import laws, specs
 from .tiny import randn, same, shake
 
+STILL = DropoutSpec()
 IDS = torch.tensor([[3, 1, 3, 0]])
 
 
@@ -18,12 +19,12 @@ def run(module, tokens=None):
 
 
 def test_a_lookup_is_a_product_with_one_hot_rows_bit_for_bit():
-    module = shake(EmbeddingSpec(vocab=5).build(4))
+    module = shake(EmbeddingSpec(vocab=5).build(4, STILL))
     assert torch.equal(run(module), torch.nn.functional.one_hot(IDS, 5).double() @ module.token)
 
 
 def test_the_table_s_gradient_adds_up_over_repeats_and_is_0_elsewhere():
-    module, mix = shake(EmbeddingSpec(vocab=5).build(4)), randn(1, 4, 4)
+    module, mix = shake(EmbeddingSpec(vocab=5).build(4, STILL)), randn(1, 4, 4)
     (run(module) * mix).sum().backward()
     same(module.token.grad[3], mix[0, 0] + mix[0, 2])
     assert (module.token.grad[[2, 4]] == 0).all()
@@ -31,7 +32,7 @@ def test_the_table_s_gradient_adds_up_over_repeats_and_is_0_elsewhere():
 
 def test_scale_type_position_norm_in_this_order():
     spec = EmbeddingSpec(vocab=5, scale=3.0, types=2, position=LearnedSpec(length=8), norm=LayerNormSpec())
-    module = shake(spec.build(4))
+    module = shake(spec.build(4, STILL))
     types = torch.tensor([[0, 1, 1, 0]])
     expected = module.token[IDS] * 3 + module.types[types] + module.position.weight[:4]
     same(run(module, Tokens(IDS, types=types)), module.norm(expected))
@@ -40,10 +41,10 @@ def test_scale_type_position_norm_in_this_order():
 
 def test_sum_projects_after_the_norm_and_token_before_the_sum():
     albert = shake(
-        EmbeddingSpec(vocab=5, width=3, project="sum", position=LearnedSpec(length=8), norm=LayerNormSpec()).build(6)
+        EmbeddingSpec(vocab=5, width=3, project="sum", position=LearnedSpec(length=8), norm=LayerNormSpec()).build(6, STILL)
     )
     same(run(albert), albert.project(albert.norm(albert.token[IDS] + albert.position.weight[:4])))
-    opt = shake(EmbeddingSpec(vocab=5, width=3, project="token", position=LearnedSpec(length=8)).build(6))
+    opt = shake(EmbeddingSpec(vocab=5, width=3, project="token", position=LearnedSpec(length=8)).build(6, STILL))
     same(
         run(opt),
         albert.norm(torch.zeros(1, 4, 3).double())[..., :0].new_zeros(1, 4, 6)
@@ -62,7 +63,7 @@ def test_adding_is_concatenating_with_a_stacked_matrix():
 @pytest.mark.parametrize("position", ["none", "learned_offset", "sinusoidal"])
 def test_params(name, position):
     spec = EmbeddingSpec(vocab=11, position=specs.ABSOLUTE[position], **specs.EMBEDDINGS[name])
-    assert spec.params(8) == sum(p.numel() for p in spec.build(8).parameters())
+    assert spec.params(8) == sum(p.numel() for p in spec.build(8, STILL).parameters())
 
 
 def test_tied_tables_get_both_gradients_and_save_one_matrix():
@@ -85,14 +86,14 @@ def test_shared_embeddings_are_one_parameter():
 
 def test_b25_the_scale_does_not_round_the_table():
     """√d in bf16 is wrong for odd sizes; ours multiplies by the exact number and rounds the product once."""
-    module = EmbeddingSpec(vocab=5, scale=3072**0.5).build(4)
+    module = EmbeddingSpec(vocab=5, scale=3072**0.5).build(4, STILL)
     module.token.data = randn(5, 4).float()
     exact = (module.token[IDS].bfloat16().double() * 3072**0.5).bfloat16()
     assert torch.equal(run(module.bfloat16()), exact)
 
 
 def test_gemma_rounds_the_scale_itself_to_the_weights_dtype_first():
-    module = EmbeddingSpec(vocab=5, scale=3072**0.5, round_scale=True).build(4)
+    module = EmbeddingSpec(vocab=5, scale=3072**0.5, round_scale=True).build(4, STILL)
     module.token.data = randn(5, 4).float()
     rounded = torch.tensor(3072**0.5).bfloat16().double()
     assert rounded != 3072**0.5
@@ -103,7 +104,7 @@ def test_gemma_rounds_the_scale_itself_to_the_weights_dtype_first():
 def test_a_sum_may_be_projected_before_its_norm():
     """DeBERTa-v2 with a narrower table."""
     spec = EmbeddingSpec(vocab=5, width=3, project="sum_first", types=2, norm=LayerNormSpec())
-    module = shake(spec.build(6))
+    module = shake(spec.build(6, STILL))
     same(run(module), module.norm((module.token[IDS] + module.types[0]) @ module.project.weight.T))
     assert module.project.bias is None and module.norm.weight.shape == (6,)
 

@@ -22,11 +22,12 @@ from .spec import Counts, Spec
 
 
 class DropoutSpec(Spec):
-    """Probabilities by place: after the embedding sum, on attention weights, on each sublayer's output before the
-    addition, after the feed-forward's activation, before the head's output, where T5 drops what its final norm gives
-    (Vaswani et al. 2017 §5.4)."""
+    """Probabilities by place: after the embedding sum, of whole vectors there (words that go unread: Iyyer et al. 2015 §3),
+    on attention weights, on each sublayer's output before the addition, after the feed-forward's activation, before the
+    head's output, where T5 drops what its final norm gives (Vaswani et al. 2017 §5.4)."""
 
     embedding: float = Field(0.0, ge=0, lt=1)
+    token: float = Field(0.0, ge=0, lt=1)
     attention: float = Field(0.0, ge=0, lt=1)
     residual: float = Field(0.0, ge=0, lt=1)
     activation: float = Field(0.0, ge=0, lt=1)

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .at import At
+from .block import DropoutSpec
 from .inputs import Frames, Input, Patches, TokenInput
 from .norm import Norm
 from .position import Absolute, LearnedSpec, NoPosition
@@ -90,7 +91,7 @@ class EmbeddingSpec(Spec):
             return self.input.flops(width, tokens, rows)
         return 0 if self.project == "none" else 2 * rows * tokens * self.table_width(width) * width
 
-    def build(self, width: int, dropout: float = 0.0) -> Embedding:
+    def build(self, width: int, dropout: DropoutSpec) -> Embedding:
         kinds = {"tokens": TokenEmbedding, "patches": PatchEmbedding, "frames": FrameEmbedding}
         return kinds[self.input.kind](self, width, dropout)
 
@@ -99,9 +100,9 @@ class Embedding(nn.Module):
     """What all inputs share: positions, norm, dropout. `length(tokens)` refuses what does not fit before anything is
     computed, with ValueError, and gives the number T of vectors a row becomes. `token`: the table heads may be tied to."""
 
-    def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
+    def __init__(self, spec: EmbeddingSpec, width: int, dropout: DropoutSpec) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.dropout, self.unread = dropout.embedding, dropout.token
         self.token: nn.Parameter | None = None
         s = spec.sum_width(width)
         self.position = spec.position.build(s, 1, s)
@@ -113,13 +114,15 @@ class Embedding(nn.Module):
     def finish(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if self.norm is not None:
             x = self.norm(x, valid)
+        if self.unread:  # one draw for a whole vector
+            x = x * F.dropout(x.new_ones(*x.shape[:2], 1), self.unread, self.training)
         return F.dropout(x, self.dropout, self.training)
 
 
 class TokenEmbedding(Embedding):
     token: nn.Parameter
 
-    def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
+    def __init__(self, spec: EmbeddingSpec, width: int, dropout: DropoutSpec) -> None:
         super().__init__(spec, width, dropout)
         assert spec.vocab is not None
         e, s = spec.table_width(width), spec.sum_width(width)
@@ -167,7 +170,7 @@ class SignalEmbedding(Embedding):
 
 
 class PatchEmbedding(SignalEmbedding):
-    def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
+    def __init__(self, spec: EmbeddingSpec, width: int, dropout: DropoutSpec) -> None:
         super().__init__(spec, width, dropout)
         patches = spec.input
         assert isinstance(patches, Patches)
@@ -213,7 +216,7 @@ class PatchEmbedding(SignalEmbedding):
 
 
 class FrameEmbedding(SignalEmbedding):
-    def __init__(self, spec: EmbeddingSpec, width: int, dropout: float) -> None:
+    def __init__(self, spec: EmbeddingSpec, width: int, dropout: DropoutSpec) -> None:
         super().__init__(spec, width, dropout)
         assert isinstance(spec.input, Frames)
         self.channels = spec.input.channels

@@ -108,7 +108,7 @@ class Stack(nn.Module):
         super().__init__()
         self.spec, self.order = spec, spec.order()
         self.kinds = [spec.kind(i) for i in range(spec.layers)]
-        self.embed = spec.embedding.build(spec.width, dropout.embedding)
+        self.embed = spec.embedding.build(spec.width, dropout)
         owners = sorted(spec.owners().items())
         blocks = nn.ModuleList(Block(spec.blocks[spec.kind(i)], spec.width, dropout, i) for _, i in owners)
         self.layers = cast(Sequence[Block], blocks)  # torch's list has no word for what it holds
