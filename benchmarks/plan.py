@@ -13,7 +13,6 @@ import time
 import torch
 
 from polyhead.families import preset
-from polyhead.generate.pack import prepare
 from polyhead.nn import Batch, ModelSpec, Tokens
 from polyhead.plan import measure, timing, writing
 from polyhead.plan.device import Device
@@ -29,21 +28,6 @@ def trained(spec: ModelSpec, rows: int, tokens: int) -> float:
     ids = torch.randint(0, spec.vocab or 2, (rows, tokens))
     batch = Batch(Tokens(ids), ids, torch.ones(rows, tokens))
     return measure.best(lambda: trainer.step([batch], 0), 3, 2.0)
-
-
-@torch.inference_mode()
-def written(spec: ModelSpec, rows: int, tokens: int) -> float:
-    """Seconds of a step that follows `tokens` − 1 others: the median of sixteen."""
-    net = prepare(spec.build(0).eval())
-    cache = net.new_cache(rows, tokens + 16)
-    net.hidden(Tokens(torch.zeros(rows, tokens - 1, dtype=torch.long)), None, cache)
-    one, times = torch.zeros(rows, 1, dtype=torch.long), []
-    for _ in range(16):
-        start = measure.clock()
-        x, _balance = net.hidden(Tokens(one), None, cache)
-        net.logits(x[:, -1])
-        times.append(measure.clock() - start)
-    return sorted(times)[8]
 
 
 def row(name: str, before: Device, after: Device, planned: list[float], real: float) -> None:
@@ -63,7 +47,7 @@ def times() -> None:
         before = after
     for name, (base, rows, tokens) in WRITTEN.items():
         spec = preset(base)
-        real, after = written(spec, rows, tokens), measure.measure()
+        real, after = measure.best(measure.writer(spec, rows, tokens), 16, 2.0), measure.measure()
         row(f"write {name}", before, after, [writing.decode(spec, on, "fp32", rows, tokens).seconds for on in (before, after)], real)
         before = after
 

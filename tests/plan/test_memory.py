@@ -14,11 +14,11 @@ from polyhead.train.shadow import Asked, shadow
 from polyhead.train.trained import All
 from tests.conformance import specs
 
-from .peaks import BEYOND, CASES, in_child
+from .peaks import CASES, in_child
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in CASES if name not in BEYOND])
+@pytest.mark.parametrize("name", CASES)
 def test_the_peak_is_within_a_tenth_of_the_measured_one(name):
     found = in_child(name)
     assert found["planned"] == pytest.approx(found["measured"], rel=0.1)

@@ -17,6 +17,12 @@ from polyhead.train.watching import Op
 from tests.conformance import specs
 
 H100 = DEVICES["h100-sxm"]
+RATES = {
+    "product": {"fp32": [[1, 1e9], [64, 1e11]], "bf16": [[1, 1e9], [64, 2e11]]}, "packed": {"fp32": [[1, 2e9]], "bf16": [[1, 2e9]]},
+    "attention": {"fp32": [5e10, 4e10], "bf16": [5e10, 4e10]}, "plain": [[1e4, 1e10], [1e8, 5e9]], "special": 1e9, "random": 1e8,
+    "stream": 2e10, "update": 1e10, "call": 1e-6, "write": [1e-6, 1e-4],
+}  # fmt: skip
+MEASURED = {"name": "here", "kind": "cpu", "peak": {"fp32": 1e11}, "bandwidth": 2e10, "memory": 1e9, "rates": RATES}
 
 
 def test_the_terminal_the_json_and_the_page_say_the_same(tmp_path, capsys):
@@ -77,6 +83,18 @@ def test_decoding_is_the_roofline_by_hand():
     assert writing.decode(spec, H100, "bf16", 64, 2048).tokens_per_second > 20 * one.tokens_per_second
 
 
+def test_on_a_measured_machine_every_kernel_and_every_layer_of_a_written_token_costs_something():
+    spec = preset("gpt-nano")
+
+    def seconds(kernel: float, layer: float) -> float:
+        here = MEASURED | {"rates": RATES | {"write": (kernel, layer)}}
+        return writing.decode(spec, Device.model_validate(here), "fp32", 1, 64).seconds
+
+    kernels = sum(writing.step_ops(spec, 1, 64, half=False, cpu=True).values())
+    assert seconds(1e-3, 0.0) - seconds(0.0, 0.0) == pytest.approx(1e-3 * kernels)
+    assert seconds(0.0, 1e-3) - seconds(0.0, 0.0) == pytest.approx(1e-3 * spec.top.layers)
+
+
 def test_experts_are_read_as_they_are_visited():
     spec = preset("mixtral-8x7b")
     few, many = writing.at_work(spec, 1), writing.at_work(spec, 64)
@@ -106,10 +124,7 @@ def test_the_largest_that_fits_is_found(a, b, c, space):
 
 
 def test_a_measured_machine_has_rates_of_its_own():
-    rates = {"product": {"fp32": [[1, 1e9], [64, 1e11]], "bf16": [[1, 1e9], [64, 2e11]]}, "packed": {"fp32": [[1, 2e9]], "bf16": [[1, 2e9]]},
-             "attention": {"fp32": [5e10, 4e10], "bf16": [5e10, 4e10]}, "plain": [[1e4, 1e10], [1e8, 5e9]], "special": 1e9, "random": 1e8,
-             "stream": 2e10, "update": 1e10, "call": 1e-6}  # fmt: skip
-    on = Device.model_validate({"name": "here", "kind": "cpu", "peak": {"fp32": 1e11}, "bandwidth": 2e10, "memory": 1e9, "rates": rates})
+    on = Device.model_validate(MEASURED)
     assert on.seconds(Op("mm", "product", 10**10, 64, 10)) == 0.1 and on.seconds(Op("mm", "product", 10**10, 64, 10, 2)) == 0.05
     assert on.seconds(Op("gelu", "other", 0, 0, 10**9)) == 1 and on.seconds(Op("bernoulli_", "other", 0, 0, 10**8)) == 1
     assert between(on.rates.plain, 1e9) == 5e9 and on.seconds(Op("add", "other", 0, 0, 10**9)) == 0.2

@@ -38,7 +38,8 @@ class Share(_Data):
 
 class Rates(_Data):
     """Measured here. product, packed: FLOP/s by the shortest side, of plain and of packed weights, by dtype; attention: FLOP/s
-    forward and back; other: bytes/s of kernels by what they are, by size of a call where it matters; call: seconds."""
+    forward and back; other: bytes/s of kernels by what they are, by size of a call where it matters; call: seconds
+    that a kernel of a training step costs beside its work; write: what a kernel and, beside its kernels, a layer cost as a model writes."""
 
     product: dict[str, Steps]
     packed: dict[str, Steps]
@@ -49,6 +50,7 @@ class Rates(_Data):
     stream: float
     update: float
     call: float
+    write: tuple[float, float]
 
 
 class Device(_Data):
@@ -91,7 +93,13 @@ class Device(_Data):
 
     @property
     def call(self) -> float:
+        """Seconds that each kernel of a training step costs beside its work."""
         return self.share.call if self.rates is None else self.rates.call
+
+    @property
+    def write(self) -> tuple[float, float]:
+        """Seconds that each kernel, and each layer beside its kernels, of a step that writes a token cost."""
+        return (self.share.call, 0.0) if self.rates is None else self.rates.write
 
 
 SPECIAL = ("gelu", "softmax", "silu", "sigmoid", "tanh", "exp", "pow", "erf", "layer_norm", "vector_norm", "rsqrt", "sin", "cos")

@@ -15,17 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from polyhead.generate.pack import PackedLinear, can_pack
+from polyhead.families import override
+from polyhead.generate.pack import PackedLinear, can_pack, prepare
 from polyhead.nn import Batch, ModelSpec, Tokens
 from polyhead.train import Trainer, TrainingConfig
 from polyhead.train.memory import memory_of
 from polyhead.train.shadow import Asked, shadow
 
 from .device import Device, Rates, Steps
+from .writing import step_ops
 
 SIDES = (1, 4, 16, 64, 256, 1024)
 WIDE = 2048  # the other sides of measured products
-FORMAT = 1
+FORMAT = 2
 
 
 def this_machine(again: bool = False) -> Device:
@@ -94,7 +96,7 @@ def measure() -> Device:
     attention = {name: attentions(dtype) for name, dtype in _DTYPES.items()}
     rates = Rates(
         product=product, packed=packed, attention=attention, plain=tuple((n, plain(n)) for n in (2**16, 2**20, 2**24, 2**27)),
-        special=special(), random=randoms(), stream=stream(), update=update(), call=call(),
+        special=special(), random=randoms(), stream=stream(), update=update(), call=call(), write=write(),
     )  # fmt: skip
     peaks = {name: max(rate for _, rate in table) for name, table in product.items()}
     return Device(
@@ -192,3 +194,34 @@ def call() -> float:
         seconds = best(lambda: trainer.step([batch], 0), 10, 0.5)
     parts = shadow(spec, config.trained, Asked(1, 4, 4)).values()
     return seconds / sum(n for part in parts for way in part for n in way.ops.values())
+
+
+def write() -> tuple[float, float]:
+    """Seconds that a kernel and, beside its kernels, a layer cost as a model writes: of two small models that differ in how many
+    kernels their norms are."""
+    layers, kernels, writers = 4, [], []
+    for norm in ({"kind": "layer"}, {"kind": "rms"}):
+        changes = {"layers": layers, "blocks.b.norm": norm, "blocks.b.attention.heads.qk_norm": norm}
+        spec = override(ModelSpec.model_validate(TINY), {f"decoder.{name}": value for name, value in changes.items()})
+        kernels.append(sum(step_ops(spec, 1, 6, half=False, cpu=True).values()))
+        writers.append(writer(spec, 1, 6))
+    fast, slow = (min(times) for times in zip(*([best(w, 5, 0.1) for w in writers] for _ in range(4)), strict=True))
+    kernel = max(0.0, slow - fast) / (kernels[1] - kernels[0])
+    return kernel, max(0.0, fast - kernels[0] * kernel) / layers
+
+
+def writer(spec: ModelSpec, rows: int, tokens: int) -> Callable[[], Tensor]:
+    """What the engine does to write one more token behind `tokens` − 1 others, as often as it is called; the cache is put back."""
+    net = prepare(spec.build(0).eval())
+    cache = net.new_cache(rows, tokens)
+    one = torch.zeros(rows, 1, dtype=torch.long)
+    with torch.inference_mode():
+        net.hidden(Tokens(one.expand(rows, tokens - 1)), None, cache)
+
+    @torch.inference_mode()
+    def write() -> Tensor:
+        cache.truncate(tokens - 1)
+        x, _balance = net.hidden(Tokens(one), None, cache)
+        return net.logits(x[:, -1])
+
+    return write

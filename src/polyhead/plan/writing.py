@@ -58,7 +58,8 @@ def decode(spec: ModelSpec, on: Device, dtype: str, rows: int, context: int) -> 
     wide = 2 if dtype in ("bf16", "fp16") else 4
     ops = step_ops(spec, rows, context, wide == 2, on.kind == "cpu")
     work = sum(n * on.seconds(op, packed=on.kind == "cpu") for op, n in ops.items())
-    calls = on.call * sum(ops.values())
+    kernel, layer = on.write
+    calls = kernel * sum(ops.values()) + layer * spec.top.layers
     seconds = work + calls if on.kind == "cpu" else max(work, calls)
     flops = sum(n * op.flops for op, n in ops.items())
     weights, cache = wide * at_work(spec, rows), cache_read(spec, rows, context, 4 if on.kind == "cpu" else wide)
