@@ -23,7 +23,7 @@ def test_a_wrong_weight_is_a_wrong_step() -> None:
 
 
 def test_with_few_bits_it_fails_and_with_more_it_does_not() -> None:
-    assert first_wrong(BEAVER_4, "", 16, 6) < 16 == first_wrong(BEAVER_4, "", 16, 20)
+    assert first_wrong(BEAVER_4, "", 16, 4) < 16 == first_wrong(BEAVER_4, "", 16, 20)
 
 
 def test_rounding_is_that_of_the_formats() -> None:
