@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from polyhead.lab.baselines.convolution import Convolution, ConvolutionModel
+from polyhead.lab.baselines.convolutional_translation import ConvolutionalTranslator
 from polyhead.lab.baselines.odd_norms import with_odd_norms
 from polyhead.lab.baselines.projections import Missing, with_projections
 from polyhead.lab.baselines.recurrent import GATES, Recurrent, RecurrentModel
+from polyhead.lab.baselines.recurrent_translation import RecurrentTranslator
 from polyhead.lab.baselines.skips import without_skips
 from polyhead.lab.small import small
 from polyhead.nn import Tokens
@@ -78,3 +80,28 @@ def test_missing_projections_are_missing():
     assert torch.equal(q[:, 0], x) and torch.equal(k[:, 0], x) and not torch.equal(v[:, 0], x)
     q, (k, v) = heads["tied"].project(x, lambda t: t)
     assert torch.equal(q, k) and not torch.equal(q[:, 0], x)
+
+
+@pytest.mark.parametrize("attend", [True, False])
+def test_a_recurrent_translator_writes_from_what_came_before(attend):
+    model = RecurrentTranslator(9, 8, attend, seed=0)
+    source, target = torch.randint(9, (2, 5)), torch.randint(9, (2, 6))
+    said = model(source, target)
+    other = target.clone()
+    other[:, 3:] = (other[:, 3:] + 1) % 9
+    assert said.shape == (2, 6, 9) and torch.allclose(model(source, other)[:, :3], said[:, :3]) and not torch.allclose(model(source, other), said)
+    assert not torch.allclose(model((source + 1) % 9, target)[:, 0], said[:, 0])
+
+
+@pytest.mark.parametrize("dilated", [True, False])
+@pytest.mark.parametrize("attend", [True, False])
+def test_a_convolutional_translator_knows_of_its_source_what_it_reaches(attend, dilated):
+    model = ConvolutionalTranslator(9, 16, 3, 30, attend=attend, dilated=dilated, seed=0)
+    source, target = torch.randint(9, (1, 30)), torch.randint(9, (1, 30))
+    kept = {}
+    model.embed.register_forward_hook(lambda _, __, out: kept.setdefault("source", out.detach().requires_grad_()) if not kept else kept.setdefault("target", out.detach().requires_grad_()))
+    model(source, target)[0, 15].sum().backward()
+    seen = (kept["source"].grad[0] != 0).any(-1).nonzero().flatten().tolist()
+    assert model.reach == (7 if dilated else 3)
+    assert seen == (list(range(30)) if attend else list(range(15 - model.reach, 16 + model.reach)))
+    assert (kept["target"].grad[0, 16:] == 0).all() and (kept["target"].grad[0, 15] != 0).any()
