@@ -126,5 +126,5 @@ CLAIM = Claim(
     draw=draw,
     units={"trained at the top": "share of characters", "untrained at the top": "share of characters", "loss": "nats per character"},
     corpus=True,
-    limits="That a feature can be read off does not say that it is used; a longer training overwrites more of what is no longer needed.",
+    limits="That a feature can be read off does not say that it is used; a longer training overwrites more of what is no longer needed. Where tokens have become almost equal the map fits noise, and can do worse than the commonest character.",
 )  # fmt: skip
