@@ -7,6 +7,8 @@ import torch
 
 from polyhead.lab.baselines.convolution import Convolution, ConvolutionModel
 from polyhead.lab.baselines.convolutional_translation import ConvolutionalTranslator
+from polyhead.lab.baselines.hashing import buckets, together
+from polyhead.lab.baselines.mixers import StaticMixing, mix
 from polyhead.lab.baselines.odd_norms import with_odd_norms
 from polyhead.lab.baselines.projections import Missing, with_projections
 from polyhead.lab.baselines.recurrent import GATES, Recurrent, RecurrentModel
@@ -105,3 +107,25 @@ def test_a_convolutional_translator_knows_of_its_source_what_it_reaches(attend, 
     assert model.reach == (7 if dilated else 3)
     assert seen == (list(range(30)) if attend else list(range(15 - model.reach, 16 + model.reach)))
     assert (kept["target"].grad[0, 16:] == 0).all() and (kept["target"].grad[0, 15] != 0).any()
+
+
+def test_static_mixing_weighs_places_and_not_contents():
+    """Its answer is linear in the values, nothing comes from behind, and rows longer than its table are refused."""
+    model = mix(small(7, width=8, layers=2).build(0), StaticMixing, 6, seed=0)
+    layer = model.top.layers[1].attention
+    layer.pairs.data.normal_(generator=torch.Generator().manual_seed(0))
+    x, y = torch.randn(2, 1, 6, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    assert torch.allclose(layer(x + y, None)[0], layer(x, None)[0] + layer(y, None)[0], atol=1e-6)
+    (grad,) = torch.autograd.grad(layer(x, None)[0][:, 3].sum(), x)
+    assert (grad[:, :4] != 0).any(-1).all() and (grad[:, 4:] == 0).all()
+    with pytest.raises(ValueError, match="6 places"):
+        model(Tokens(torch.zeros(1, 7, dtype=torch.long)))
+
+
+def test_equal_vectors_share_every_bucket_and_opposite_ones_none():
+    x = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+    found = buckets(torch.stack([x, 3 * x, -x]), 8, 4, torch.Generator().manual_seed(1))
+    assert found.shape == (4, 3, 50) and found.min() >= 0 and found.max() < 8
+    assert torch.equal(found[:, 0], found[:, 1]) and not (found[:, 0] == found[:, 2]).any()
+    met = together(found[:, 0], found[:, 0])
+    assert met.diagonal().all() and 0.125 < met.float().mean() < 0.75
