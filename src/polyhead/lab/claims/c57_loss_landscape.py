@@ -116,7 +116,7 @@ def rule(table: Table) -> Ruling:
     if float(table.values(WITH, "loss").max()) > FITS:
         return Ruling(Verdict.OPEN, f"With residuals the task is not learnt. {told}")
     if float(table.values(WITHOUT, "loss").max()) > FITS:
-        return Ruling(Verdict.OPEN, f"Not comparable: without residuals the task is not learnt, and where nothing is learnt the loss is flat. {told}")
+        return Ruling(Verdict.OPEN, f"Not comparable: without residuals not every seed ends at {FITS} nats or less, and what is learnt less is flatter. {told}")
     rise = table.gap(WITH, WITHOUT, "rise")
     if low > 1.5:
         return Ruling(Verdict.HOLDS if rise.low > 0 else Verdict.CONDITION, told)
@@ -130,7 +130,7 @@ def draw(table: Table) -> Figure:
         ends = GRID if len(plane) == len(GRID) else GRID[::5]
         drawn = panel.contourf(ends, ends, plane, levels=12, cmap=style.shades(False))
         panel.plot(0, 0, marker="+", color=style.INK(), markersize=9)
-        panel.set(xlabel="along one direction (norms of the weights)", title=f"loss {arm}")
+        panel.set(xlabel="along one direction (norms of the weights)", title=f"loss {arm}", xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
         panel.grid(visible=False)
         figure.colorbar(drawn, ax=panel, label="nats")
     axes[0].set_ylabel("along another")
