@@ -46,7 +46,8 @@ def sizes_figure(best: Best, cloud: Cloud, name: str) -> Figure:
     made, (left, right) = figure(2)
     _isoflops(left, cloud.surface, [float(c) for c in budgets(best.flops)])
     left.plot(best.params, cloud.surface.loss(*best), "D", color=INK(), markersize=6, label="asked", zorder=4)
-    left.legend(loc="lower left")
+    left.margins(x=0.12)
+    left.legend(loc="upper right")
     left.set_title("One budget, many sizes")
     flops = np.logspace(np.log10(best.flops) - 3, np.log10(best.flops) + 2, 40)
     for i, (key, law) in enumerate((key, law) for key, law in LAWS.items() if key != "chinchilla-3-printed"):
@@ -113,7 +114,7 @@ TIMES = {"products": "matrix products", "elementwise": "elementwise kernels", "t
 
 def layout_figure(steps: Sequence[Step], device: Accelerator) -> Figure:
     """Where the time of a step goes, and what fills a device, for the fastest layouts."""
-    made, (left, right) = figure(2, height=1.4 + 0.62 * len(steps), sharey=True)
+    made, (left, right) = figure(2, height=1.9 + 0.5 * len(steps), sharey=True)
     names = [step.layout.words() for step in steps]
     _stack(left, names, [{TIMES[name]: t for name, t in step.times.items()} for step in steps])
     left.set(xlabel="seconds of one step, at the devices' rates")
@@ -123,6 +124,8 @@ def layout_figure(steps: Sequence[Step], device: Accelerator) -> Figure:
     right.set(xlabel="GB on the fullest device; dashed: what it has")
     right.set_title("Memory")
     left.invert_yaxis()
+    for axes, side in ((left, "left"), (right, "right")):
+        made.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2, fontsize=8)
     return made
 
 
@@ -137,7 +140,6 @@ def _stack(axes: Any, names: Sequence[str], rows: Sequence[Mapping[str, float]])
         start += values
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="y", visible=False)
-    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.8 / (0.5 + 0.62 * len(names))), fontsize=8)
 
 
 def published_figure(found: Sequence[Compared]) -> Figure:

@@ -20,7 +20,7 @@ def write_page(path: Any, found: dict[str, Any], name: str) -> None:
         told = "Scores, queries times keys and weights times values, as a share of all forward FLOPs, every pair counted."
         sections.append(("Attention against length", sheet.drawn(lambda: scores(found), told)))
     if "training" in found:
-        told = "What is alive while a training step runs: forward through the layers, then back. The dashed line is the device's memory."
+        told = "What is alive while a training step runs: forward through the layers, then back. A dashed line, where it comes near, is the device's memory."
         sections.append(("Memory of a training step", sheet.drawn(lambda: course(found), told)))
     if "decoding" in found:
         told = "Tokens per second by batch: planned, and the limits of bandwidth and of the peak."

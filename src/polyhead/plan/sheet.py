@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MORE = "img { width: 100%; height: auto; }\nfigure { margin: 0; }\nfigcaption { color: var(--dim); font-size: 14px; }\n.wide { overflow-x: auto; }\n"
+_MORE += "td { padding: 2px 24px 2px 0; vertical-align: top; }\npre { white-space: pre-wrap; }\n"
 
 
 def drawn(draw: Callable[[], Figure], caption: str) -> str:
