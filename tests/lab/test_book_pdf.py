@@ -9,7 +9,7 @@ import pytest
 from pypdf import PdfReader
 
 from polyhead.lab.book.gather import gather
-from polyhead.lab.book.pdf import minutes, pdf
+from polyhead.lab.book.pdf import _brief, minutes, pdf
 from polyhead.lab.results import SHIPPED
 
 from .booked import PAGES, book, small
@@ -58,3 +58,10 @@ def test_the_same_book_is_the_same_bytes():
 
 def test_the_review_of_the_real_book_takes_half_an_hour_to_an_hour():
     assert 30 <= minutes(gather(SHIPPED)) <= 60
+
+
+def test_the_review_says_the_first_sentences_of_a_reason():
+    long = "of words that go on " * 9
+    assert _brief("At 0.5 nats it ends. So it does. Then more.") == "At 0.5 nats it ends. So it does. Then more."
+    assert _brief(f"First, {long}so. Second, {long}so.") == f"First, {long}so."
+    assert _brief("One alone") == "One alone"

@@ -25,6 +25,7 @@ from .words import KINDS, LEAD, MARKS, READING, TITLE
 
 # The figures shown, where their claims have been measured: one that changes what people think, or that explains at a glance.
 FIGURES = ("C01", "C02", "C03", "C04", "C05", "C06", "C10", "C12", "C14", "C16", "C18", "C19", "C20", "C30", "C33", "C42")
+_FEW = 45
 _BODY, _SMALL, _HEAD = 9.5, 8.0, 15.0  # points
 _LINE = 1.42  # of the type's size
 _MARGIN = 20.0  # mm
@@ -276,16 +277,26 @@ def _measured(sheet: _Sheet, one: Told, told: set[str]) -> None:
     told.add(one.claim.id)
     verdict = one.finding.ruling.verdict
     sheet.run(f"{MARKS[verdict].sign} {one.claim.id} {verdict}: ", _SMALL, "strong", sheet.marks[verdict])
-    sheet.run(text.plain(one.finding.ruling.because), _SMALL)
+    sheet.run(text.plain(_brief(one.finding.ruling.because)), _SMALL)
     sheet.ln(_SMALL * _LINE * _POINT + 0.8)
     if one.claim.id in FIGURES:
         _figure(sheet, one)
 
 
+def _brief(because: str) -> str:
+    """Whole sentences, the first and as many more as _FEW words hold; the book has all."""
+    kept, *rest = re.split(r"(?<=[.!?]) (?=[A-Z“])", because)
+    for sentence in rest:
+        if len(f"{kept} {sentence}".split()) > _FEW:
+            break
+        kept = f"{kept} {sentence}"
+    return kept
+
+
 def minutes(book: Book) -> float:
     """How long the questions take to read, at 240 words a minute; tables and contents are for looking things up."""
     said = [words for page in book.pages for words in (page.question, page.answer, *(f"{one.where} {one.said} {one.why}" for one in page.wrong))]
-    said += [told.finding.ruling.because for told in book.claims if told.finding]
+    said += [_brief(told.finding.ruling.because) for told in book.claims if told.finding]
     return sum(len(words.split()) for words in said) / 240
 
 

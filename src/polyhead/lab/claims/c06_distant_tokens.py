@@ -64,7 +64,7 @@ def measure(trial: Trial) -> Numbers:
             ids = rows(16, distance, generator)
             return F.cross_entropy(answer(model, ids), ids[:, 0])
 
-        train(model, loss, trial.steps(260, 1000), lr=4e-3)
+        train(model, loss, trial.steps(400, 1000), lr=4e-3)
         ids = rows(512, distance, generator)
         with torch.no_grad():
             right.append(float((answer(model, ids).argmax(-1) == ids[:, 0]).float().mean()))
@@ -143,5 +143,5 @@ CLAIM = Claim(
     rule=rule,
     draw=draw,
     units={**{f"right at {n}": "share of signals" for n in DISTANCES}, "kept": f"gradient at {FAR} tokens / at {DISTANCES[0]}"},
-    limits="Short training: an LSTM trained for longer goes further, and one more dilated layer reaches twice as far. The path is short; what attention does with it is learnt.",
+    limits="Short training: an LSTM trained for longer goes further, and one more dilated layer reaches twice as far. The path is short; what attention does with it is learnt. Runs of 260 steps did not decide: one seed of attention had 0.87 right where 0.9 is asked.",
 )

@@ -20,8 +20,8 @@ from ..training import constant
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DEPTHS, TRAINED, LENGTH, WIDTH = (3, 6, 12, 24), 8, 32, 32
-RATES, WARMUPS = (1e-3, 6e-3), (0, 30)
+DEPTHS, TRAINED, LENGTH, WIDTH = (3, 6, 12, 24), 6, 32, 48
+RATES, WARMUPS = (1e-3, 3e-3), (0, 100)
 WORST = 10.0  # a loss that is more, or no number, counts as this
 
 
@@ -43,7 +43,7 @@ def measure(trial: Trial) -> Numbers:
     for rate in RATES:
         for warmup in WARMUPS:
             model = build(trial.arm, TRAINED, trial.seed)
-            learn(model, trial.steps(90, 600), trial.seed, batch=8, length=LENGTH, lr=rate, warmup=warmup, decay=constant)
+            learn(model, trial.steps(250, 800), trial.seed, batch=16, length=LENGTH, lr=rate, warmup=warmup, decay=constant)
             loss = held_loss(model, LENGTH, characters=8192)
             numbers = {**numbers, name(rate, warmup): min(loss, WORST) if math.isfinite(loss) else WORST}
     return numbers
@@ -119,5 +119,8 @@ CLAIM = Claim(
     draw=draw,
     units={**{name(rate, warmup): "nats per character (at most 10)" for rate in RATES for warmup in WARMUPS}, "unigram": "nats per character"},
     corpus=True,
-    limits="Eight narrow layers and a short training: where the limit lies depends on depth, width and optimiser.",
+    limits=(
+        "Six narrow layers and a short training: where the limit lies depends on depth, width and optimiser. Size, length and rates are those at which post-norm learns at all "
+        "in so short a time, found with one seed before the rule was asked."
+    ),
 )  # fmt: skip

@@ -53,7 +53,7 @@ def learnt(missing: Missing, relation: str, steps: int, seed: int) -> float:
 
 
 def measure(trial: Trial) -> Numbers:
-    right = {relation: learnt(trial.arm, relation, trial.steps(600, 1500), trial.seed) for relation in RELATIONS}
+    right = {relation: learnt(trial.arm, relation, trial.steps(1500, 3000), trial.seed) for relation in RELATIONS}
     return {**right, "text": text(trial), "unigram": corpus().unigram}
 
 
@@ -124,5 +124,5 @@ CLAIM = Claim(
     draw=draw,
     units={"next": "share of values", "same": "share of values", "text": "nats per character", "unigram": "nats per character"},
     corpus=True,
-    limits="Raw vectors are normalised ones, with the norm's learnt gain per feature; a second layer could make up for one matrix.",
+    limits="Raw vectors are normalised ones, with the norm's learnt gain per feature; a second layer could make up for one matrix. Runs of 600 steps did not decide: raw vectors found the same key in 0.38 to 1 of cases, by seed.",
 )  # fmt: skip

@@ -37,7 +37,7 @@ def measure(trial: Trial) -> Numbers:
     for start in STARTS:
         numbers[f"{start}, gradients"] = [first_gradient(build(trial.arm, start, layers, trial.seed)) for layers in DEPTHS]
         model = build(trial.arm, start, TRAINED, trial.seed)
-        learn(model, trial.steps(100, 600), trial.seed, batch=8, length=LENGTH, lr=3e-3)
+        learn(model, trial.steps(300, 800), trial.seed, batch=8, length=LENGTH, lr=3e-3)
         loss = held_loss(model, LENGTH, characters=8192)
         numbers[f"{start}, loss"] = min(loss, WORST) if math.isfinite(loss) else WORST
         numbers[f"{start}, gradient"] = numbers[f"{start}, gradients"][-1]
@@ -125,5 +125,5 @@ CLAIM = Claim(
         "unigram": "nats per character",
     },
     corpus=True,
-    limits="Narrow models at one learning rate: norms also widen the range of rates that work, which is not measured here.",
+    limits="Narrow models at one learning rate: norms also widen the range of rates that work, which is not measured here. Runs of 100 steps did not decide: the arms were 0.16 to 0.23 nats behind.",
 )  # fmt: skip

@@ -120,5 +120,5 @@ CLAIM = Claim(
     rule=rule,
     draw=draw,
     units={"right": "share of answers", "removable": "share of heads", "shared": "share of weight", "shared at the start": "share of weight"},
-    limits="Four relations and eight heads: what share can go depends on how many there are for the task. Untrained heads look everywhere, so that they share most.",
+    limits="Four relations and eight heads: what share can go depends on how many there are for the task. Untrained heads look everywhere, so that they share most. The task was drawn anew once, when one of its relations was not learnt.",
 )
