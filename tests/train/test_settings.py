@@ -212,6 +212,16 @@ def test_what_may_change_on_resume(tmp_path: Path) -> None:
     assert (caught.value.expected, caught.value.received) == (str(made.training.batch), "8")
 
 
+def test_the_steps_of_passes_stay_whole_however_often_a_run_is_resumed(tmp_path: Path) -> None:
+    """They are counted once, from the data, and follow when other passes are asked for."""
+    made = build_config("gpt-nano", "x", {"training.epochs": 3.0})
+    made = made.model_copy(update={"training": made.training.model_copy(update={"steps": 1467})})
+    for asked, steps in ((3.0, 1467), (3.0, 1467), (4.5, 2201), (3.0, 1468)):
+        folder = run_folder(tmp_path, made)
+        made = read_config(folder, build_config("gpt-nano", "x", {"training.epochs": asked}))
+        assert (type(made.training.steps), made.training.steps) == (int, steps)
+
+
 def test_a_run_resumed_with_another_model_is_told_of_the_model(tmp_path: Path) -> None:
     """Not of the settings that the other model brings."""
     folder = run_folder(tmp_path, build_config("bert-nano", "x"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -193,7 +194,7 @@ def read_config(folder: Path, asked: RunConfig | None = None) -> RunConfig:
         )  # fmt: skip
     free = {f: getattr(asked.training, f) for f in FREE_ON_RESUME}
     if asked.training.epochs is not None and own.training.epochs is not None:  # its steps were counted from the data
-        free["steps"] = -(-own.training.steps * asked.training.epochs // own.training.epochs)
+        free["steps"] = math.ceil(own.training.steps * asked.training.epochs / own.training.epochs)
     return own.model_copy(update={"training": own.training.model_copy(update=free)})
 
 
