@@ -1,4 +1,4 @@
-"""The planner beside reality on this machine: `python benchmarks/plan.py` for time, `python benchmarks/plan.py memory` for peaks of memory.
+"""The planner beside reality on this machine: `python -m benchmarks.plan` for time, `python -m benchmarks.plan memory` for peaks of memory.
 
 One thread; times are the processor's own (other programs' share left out), the machine's rates being measured in the same way just
 before and just after each model: both plans are printed. Prints JSON lines and a table.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyhead.train.loss import chunked_cross_entropy, cross_entropy, loss_sum
+from polyhead.train.loss import at_once, chunked_cross_entropy, cross_entropy, loss_sum
 
 V, D = 11, 6
 
@@ -145,6 +145,19 @@ def test_chunked_never_holds_more_than_a_chunk() -> None:
     head.seen.clear()
     loss_sum(hidden, head, targets, weights, limit_elements=14 * V)
     assert sum(head.seen) == max(head.seen) == 14
+    head.seen.clear()
+    loss_sum(hidden, head, targets, weights, limit_elements=13 * V).backward()
+    assert head.seen == [0, 0, 7, 7], "equal chunks, after two looks at the shape"
+
+
+def test_on_a_cpu_chunks_are_of_cached_size_and_of_about_as_many_rows_as_the_width() -> None:
+    for vocabulary, width, rows in ((6000, 192, 349), (33_278, 128, 128), (33_278, 256, 236), (256, 128, 8192), (50_257, 768, 1335)):
+        assert at_once(True, vocabulary, width) // vocabulary == rows
+        assert at_once(False, vocabulary, width) == 2**26
+    head = Head()
+    most = at_once(True, V, D) // V
+    loss_sum(torch.randn(2 * most, D, dtype=torch.float64), head, torch.zeros(2 * most, dtype=torch.long), torch.ones(2 * most))
+    assert max(head.seen) == most
 
 
 def test_chunked_reaches_weights_behind_a_shared_graph_and_under_autocast() -> None:

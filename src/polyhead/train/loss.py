@@ -65,13 +65,13 @@ def loss_sum(
     *,
     smoothing: float = 0.0,
     z: float = 0.0,
-    limit_elements: int = 2**26,
+    limit_elements: int | None = None,
     drop_untrained: bool | None = None,
 ) -> Tensor:
     """The loss of a batch from the last hidden states, by the cheapest exact way.
 
     hidden (..., D), project: (n, D) -> (n, V), targets and weights (...). At most `limit_elements` logits are alive at
-    a time: larger batches go in chunks. Where most weights are 0 (masked objectives), positions without one are not
+    a time (by default `at_once`): larger batches go in chunks. Where most weights are 0 (masked objectives), positions without one are not
     projected at all; that needs their number on the host, so by default it is looked up on the CPU only, where it is
     free; drop_untrained=True asks for it on any device, False never. Under torch.compile, whose shapes are
     static, nothing is dropped.
@@ -83,9 +83,21 @@ def loss_sum(
         if 2 * len(kept) < len(weight):
             flat, wanted, weight = flat[kept], wanted[kept], weight[kept]
     vocabulary = project(flat.detach()[:0]).shape[-1]
-    if len(flat) * vocabulary <= limit_elements:
+    if limit_elements is None:
+        limit_elements = at_once(hidden.device.type == "cpu" and not torch.compiler.is_compiling(), vocabulary, flat.shape[-1])
+    chunks = -(-len(flat) // max(1, limit_elements // vocabulary))
+    if chunks <= 1:
         return cross_entropy(project(flat), wanted, weight, smoothing, z)
-    return chunked_cross_entropy(flat, project, wanted, weight, smoothing, limit_elements // vocabulary, z)
+    return chunked_cross_entropy(flat, project, wanted, weight, smoothing, -(-len(flat) // chunks), z)
+
+
+def at_once(eager_cpu: bool, vocabulary: int, width: int) -> int:
+    """How many logits a training step should hold. On an eager CPU few: they stay in its caches, and in memory that the C
+    library keeps (up to 32 MiB a block) rather than maps anew, page by page; 1.1 to 1.6 times as fast (benchmarks/loss.py).
+    But no fewer rows than about `width`: each chunk's gradient of the head, V·D numbers, is added up. Elsewhere as many as
+    are no burden to memory: kernels want large operands."""
+    head = vocabulary * width
+    return max(2**21, min(head, 15 * 2**19)) if eager_cpu and head <= 2**24 else 2**26
 
 
 def _leaves(output: Tensor) -> Iterable[Tensor]:

@@ -23,7 +23,7 @@ from polyhead.nn.moe import Experts
 from polyhead.nn.sharing import NoSharing
 from polyhead.nn.stack import Stack, StackSpec
 
-from .loss import loss_sum
+from .loss import at_once, loss_sum
 from .trained import TrainedSpec, apply
 from .watching import HEAP, META, Kernels, Op, Watch, size
 
@@ -275,7 +275,8 @@ class Run:
             kept = torch.zeros(max(1, round(len(flat) * self.asked.share)), dtype=torch.long, device=META)
             flat = flat[kept]
         targets = torch.zeros(len(flat), dtype=torch.long, device=META)
-        return loss_sum(flat, self.net.logits, targets, torch.ones(len(flat), device=META))
+        most = at_once(not self.asked.gpu, head.output or self.net.spec.top.embedding.vocab, flat.shape[-1])
+        return loss_sum(flat, self.net.logits, targets, torch.ones(len(flat), device=META), limit_elements=most)
 
 
 def stream(stack: StackSpec, rows: int, tokens: int) -> Tokens:
