@@ -124,8 +124,8 @@ def layout_figure(steps: Sequence[Step], device: Accelerator) -> Figure:
     right.set(xlabel="GB on the fullest device; dashed: what it has")
     right.set_title("Memory")
     left.invert_yaxis()
-    for axes, side in ((left, "left"), (right, "right")):
-        made.legend(*axes.get_legend_handles_labels(), loc=f"outside lower {side}", ncols=2, fontsize=8)
+    made.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=8)
+    made.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8)
     return made
 
 

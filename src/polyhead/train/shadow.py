@@ -275,7 +275,7 @@ class Run:
             kept = torch.zeros(max(1, round(len(flat) * self.asked.share)), dtype=torch.long, device=META)
             flat = flat[kept]
         targets = torch.zeros(len(flat), dtype=torch.long, device=META)
-        most = at_once(not self.asked.gpu, head.output or self.net.spec.top.embedding.vocab, flat.shape[-1])
+        most = at_once(not self.asked.gpu, head.output or self.net.spec.top.embedding.vocab or 2, flat.shape[-1])
         return loss_sum(flat, self.net.logits, targets, torch.ones(len(flat), device=META), limit_elements=most)
 
 
